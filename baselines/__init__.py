@@ -1,0 +1,1 @@
+"""Policies that do not learn, and the references that see hidden truth."""

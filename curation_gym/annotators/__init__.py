@@ -1,0 +1,1 @@
+"""What turns a sample into a label."""

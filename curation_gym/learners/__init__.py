@@ -1,0 +1,1 @@
+"""What trains on the result of curation."""

@@ -1,0 +1,1 @@
+"""What is known about a sample: encoders, trained classifiers, text quality, uncertainty."""

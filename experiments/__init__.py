@@ -1,0 +1,1 @@
+"""Studies: each runs as `python -m experiments.NAME`."""
