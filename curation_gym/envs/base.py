@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from curation_gym.config import Config
 from curation_gym.task import Task
 
 Rows = NDArray[np.intp]
@@ -43,6 +44,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
     env_id: ClassVar[str]
+    config_model: ClassVar[type[Config]]  # so that arguments can be checked without building anything
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class RottingArmsVectorEnv(CurationVectorEnv):
     """Batched core of :class:`RottingArmsEnv`."""
 
     env_id = ENV_ID
+    config_model = RottingArmsConfig
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(RottingArmsConfig, config, ENV_ID)

@@ -1,0 +1,350 @@
+"""The item network: one permutation-equivariant actor-critic for every environment and action form of the suite."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    Distribution,
+)
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+
+from curation_gym.policy import PolicyError
+from curation_gym.pools.features import gather
+from curation_gym.pools.pool import Pool
+from curation_gym.task import Observation, Task
+
+ActionForm = Literal["index", "binary", "probability"]
+FORMAT_VERSION = 1
+MASKED_LOGIT = -30.0  # σ(−30) ≈ 1e-13: never drawn, and still finite in every log-probability
+_EDGE = 1e-6
+
+
+def action_form(space: spaces.Space[Any]) -> ActionForm:
+    """How a number per item becomes an action of ``space``.
+
+    Raises:
+        PolicyError: for a space that isn't Discrete, MultiBinary or a 1-D Box(0, 1).
+    """
+    if isinstance(space, spaces.Discrete):
+        return "index"
+    if isinstance(space, spaces.MultiBinary):
+        return "binary"
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.low.min() == 0 and space.high.max() == 1:
+        return "probability"
+    raise PolicyError(f"the item network acts in Discrete, MultiBinary or Box(0, 1, (n,)), actual space: {space}")
+
+
+class ItemNetwork(nn.Module):
+    """Logit per item and value of the state, equivariant and invariant to the items' order.
+
+    Each item is encoded with the context; encodings are pooled over unmasked items by mean and maximum; a head maps
+    (encoding, pool) to a logit, another maps the pool to a value. Deep Sets (Zaheer et al., NeurIPS 2017), with one
+    encoder for the actor and one for the critic.
+
+    Args:
+        n_item_features: columns of an item.
+        n_context: columns of the context.
+        width: of every hidden layer.
+        initial_logit: bias of the logit, so that a fresh policy spends about the right budget.
+    """
+
+    def __init__(self, n_item_features: int, n_context: int, width: int = 64, initial_logit: float = 0.0) -> None:
+        super().__init__()
+        self.actor = _SetEncoder(n_item_features, n_context, width)
+        self.critic = _SetEncoder(n_item_features, n_context, width)
+        self.item_head = nn.Linear(width, width)
+        self.pool_head = nn.Linear(2 * width + n_context, width)
+        self.logit = nn.Linear(width, 1)
+        self.value = nn.Sequential(nn.Linear(2 * width + n_context, width), nn.ReLU(), nn.Linear(width, 1))
+        nn.init.orthogonal_(self.logit.weight, 0.01)
+        nn.init.constant_(self.logit.bias, initial_logit)
+
+    def logits(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> th.Tensor:
+        """(batch, n_items, n_item_features), (batch, n_context), (batch, n_items) → (batch, n_items)."""
+        encoded, pooled = self.actor(item, context, mask)
+        hidden = th.relu(self.item_head(encoded) + self.pool_head(pooled)[:, None])
+        logits: th.Tensor = self.logit(hidden).squeeze(-1)
+        return logits.masked_fill(mask < 0.5, MASKED_LOGIT)
+
+    def values(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> th.Tensor:
+        """The same inputs → (batch, 1)."""
+        values: th.Tensor = self.value(self.critic(item, context, mask)[1])
+        return values
+
+
+class _SetEncoder(nn.Module):
+    """Items and context → encodings (batch, n_items, width) and their pool with the context (batch, 2·width + c)."""
+
+    def __init__(self, n_item_features: int, n_context: int, width: int) -> None:
+        super().__init__()
+        self.from_item = nn.Linear(n_item_features, width)
+        self.from_context = nn.Linear(n_context, width, bias=False)
+        self.hidden = nn.Linear(width, width)
+
+    def forward(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        encoded = th.relu(self.from_item(item) + self.from_context(context)[:, None])
+        encoded = th.relu(self.hidden(encoded))
+        present = mask[..., None]
+        mean = (encoded * present).sum(1) / present.sum(1).clamp(min=1)
+        largest = (encoded * present).amax(1)  # encodings are ≥ 0, so masked ones never win
+        return encoded, th.cat([mean, largest, context], dim=-1)
+
+
+class LogitNormal(DiagGaussianDistribution):
+    """Independent probabilities p = σ(z), z ~ N(mean, std²): what explores in Box(0, 1) without clipping."""
+
+    def log_prob(self, actions: th.Tensor) -> th.Tensor:
+        p = actions.clamp(_EDGE, 1 - _EDGE)
+        return super().log_prob(th.logit(p)) - (th.log(p) + th.log1p(-p)).sum(-1)
+
+    def entropy(self) -> None:
+        """No closed form; Stable-Baselines3 then estimates it from log-probabilities."""
+        return
+
+    def sample(self) -> th.Tensor:
+        return th.sigmoid(super().sample()).clamp(_EDGE, 1 - _EDGE)
+
+    def mode(self) -> th.Tensor:
+        return th.sigmoid(super().mode())
+
+
+class ItemPolicy(ActorCriticPolicy):
+    """The item network as a Stable-Baselines3 policy, for PPO, A2C and what else takes an ``ActorCriticPolicy``.
+
+    Args:
+        observation_space, action_space, lr_schedule: as Stable-Baselines3 passes them.
+        width: of hidden layers.
+        initial_logit: see :class:`ItemNetwork`.
+        initial_log_std: of the logit-normal, for Box actions.
+        pool: required when observations hold ids; item columns are gathered from it.
+        pool_fingerprint: the task's, checked against ``pool``.
+        kwargs: the rest of ``ActorCriticPolicy``'s arguments.
+
+    Raises:
+        PolicyError: for an action space it can't serve, or ids without the right pool.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Space[Any],
+        lr_schedule: Any,
+        *,
+        width: int = 64,
+        initial_logit: float = 0.0,
+        initial_log_std: float = 0.0,
+        pool: Pool | None = None,
+        pool_fingerprint: str = "",
+        **kwargs: Any,
+    ) -> None:
+        self.form = action_form(action_space)
+        self.width, self.initial_logit, self.initial_log_std = width, initial_logit, initial_log_std
+        self.gatherer = _Gatherer(observation_space, pool, pool_fingerprint)
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _build(self, lr_schedule: Any) -> None:
+        n_context = self.observation_space["context"].shape[0]
+        self.network = ItemNetwork(self.gatherer.n_item_features, n_context, self.width, self.initial_logit)
+        if self.form == "probability":
+            n_items = self.action_space.shape[0]
+            self.action_dist = LogitNormal(n_items)
+            # One for all items: a parameter per position would break equivariance.
+            self.log_std = nn.Parameter(th.tensor(float(self.initial_log_std)))
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        own = ("width", "initial_logit", "initial_log_std")
+        pool = {"pool": self.gatherer.pool, "pool_fingerprint": self.gatherer.fingerprint}
+        return data | {name: getattr(self, name) for name in own} | pool
+
+    def _distribution(self, logits: th.Tensor) -> Distribution:
+        if isinstance(self.action_dist, LogitNormal):
+            return self.action_dist.proba_distribution(logits, self.log_std.expand(logits.shape[-1]))
+        assert isinstance(self.action_dist, CategoricalDistribution | BernoulliDistribution)
+        return self.action_dist.proba_distribution(action_logits=logits)
+
+    def forward(self, obs: Any, deterministic: bool = False) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+        inputs = self.gatherer(obs, self.device)
+        distribution = self._distribution(self.network.logits(*inputs))
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions.reshape((-1, *self.action_space.shape)), self.network.values(*inputs), distribution.log_prob(actions)
+
+    def evaluate_actions(self, obs: Any, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
+        inputs = self.gatherer(obs, self.device)
+        distribution = self._distribution(self.network.logits(*inputs))
+        return self.network.values(*inputs), distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(self, obs: Any) -> Distribution:
+        return self._distribution(self.network.logits(*self.gatherer(obs, self.device)))
+
+    def predict_values(self, obs: Any) -> th.Tensor:
+        return self.network.values(*self.gatherer(obs, self.device))
+
+    def bundle(self, task: Task) -> "SavedPolicy":
+        """A copy that acts without Stable-Baselines3's training code and can be saved without pickle."""
+        log_std = float(self.log_std) if self.form == "probability" else None
+        header = _Header(
+            task.env_id,
+            self.form,
+            task.item_features,
+            task.context_features,
+            self.width,
+            log_std,
+            task.ids,
+            task.pool_fingerprint if task.ids else "",
+        )
+        network = ItemNetwork(len(task.item_features), len(task.context_features), self.width)
+        network.load_state_dict({name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()})
+        return SavedPolicy(header, network, task, pool=self.gatherer.pool)
+
+
+class _Gatherer:
+    """Observations → (item, context, mask) tensors; with ids, the pool's columns around the dynamic ones."""
+
+    def __init__(self, space: spaces.Dict, pool: Pool | None, fingerprint: str) -> None:
+        self.ids = "dynamic" in space.spaces
+        self.pool, self.fingerprint = pool, fingerprint
+        if not self.ids:
+            self.n_item_features = int(space["item"].shape[1])  # type: ignore[index]
+            return
+        if pool is None:
+            raise PolicyError("observations hold ids: pass policy_kwargs={'pool': …}, the pool that they refer to")
+        if fingerprint and pool.fingerprint != fingerprint:
+            raise PolicyError(f"the pool's fingerprint is {pool.fingerprint}, the task's pool is {fingerprint}")
+        before, after = gather(pool, np.zeros(1, np.int32))
+        self.n_item_features = before.shape[1] + int(space["dynamic"].shape[1]) + after.shape[1]  # type: ignore[index]
+
+    def __call__(self, obs: Any, device: th.device) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+        context, mask = obs["context"].to(device).float(), obs["mask"].to(device).float()
+        if not self.ids:
+            return obs["item"].to(device).float(), context, mask
+        assert self.pool is not None
+        # Before any cast to float: float32 merges ids above 2²⁴.
+        before, after = gather(self.pool, obs["item"].cpu().numpy())
+        parts = (th.from_numpy(before).to(device), obs["dynamic"].to(device).float(), th.from_numpy(after).to(device))
+        return th.cat(parts, dim=-1), context, mask
+
+
+@dataclass(frozen=True)
+class _Header:
+    env_id: str
+    form: ActionForm
+    item_features: tuple[str, ...]
+    context_features: tuple[str, ...]
+    width: int
+    log_std: float | None
+    ids: bool = False
+    pool_fingerprint: str = ""
+    format_version: int = FORMAT_VERSION
+
+
+class SavedPolicy:
+    """A trained item network that predicts wherever the library is: ``policy.json`` + ``weights.safetensors``.
+
+    Made by :meth:`ItemPolicy.bundle` or :meth:`load`. A policy that was trained to draw MultiBinary actions gives its
+    probabilities where the task takes Box(0, 1); the environment then draws, with the same distribution.
+    """
+
+    def __init__(
+        self, header: _Header, network: ItemNetwork, task: Task, seed: int | None = None, pool: Pool | None = None
+    ) -> None:
+        if header.item_features != task.item_features or header.context_features != task.context_features:
+            raise PolicyError(
+                f"the policy was trained on {header.env_id} with {len(header.item_features)} item and "
+                f"{len(header.context_features)} context columns; {task.env_id} has {len(task.item_features)} and "
+                f"{len(task.context_features)}: {_first_difference(header.item_features, task.item_features)}"
+            )
+        acts = action_form(task.action_space)
+        if (header.form == "index") != (acts == "index"):
+            raise PolicyError(f"the policy's actions are of form {header.form!r}, {task.env_id} takes {acts!r}")
+        self.header, self.network, self.task, self.acts = header, network.eval(), task, acts
+        self.gatherer = _Gatherer(task.observation_space, pool, task.pool_fingerprint)
+        self.generator = th.Generator().manual_seed(seed if seed is not None else np.random.SeedSequence().entropy % 2**63)  # type: ignore[operator]
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Actions for one observation or a batch; ``state`` is passed through."""
+        single = np.ndim(observation["context"]) == 1
+        batch = {key: th.as_tensor(np.asarray(value))[None] if single else th.as_tensor(np.asarray(value)) for key, value in observation.items()}
+        with th.no_grad():
+            logits = self.network.logits(*self.gatherer(batch, th.device("cpu")))
+            actions = self._act(logits, deterministic).numpy()
+        return (actions[0] if single else actions), state
+
+    def _act(self, logits: th.Tensor, deterministic: bool) -> th.Tensor:
+        if self.acts == "index":
+            noise = th.zeros_like(logits) if deterministic else -th.empty_like(logits).exponential_(generator=self.generator).log()
+            return (logits + noise).argmax(-1)
+        if self.header.form == "probability" and not deterministic:
+            assert self.header.log_std is not None
+            logits = logits + np.exp(self.header.log_std) * th.randn(logits.shape, generator=self.generator)
+        p = th.sigmoid(logits)
+        if self.header.form == "binary" and deterministic:
+            p = (p > 0.5).float()
+        if self.acts == "probability":
+            return p
+        return (th.rand(p.shape, generator=self.generator) < p).to(th.int8)
+
+    def save(self, path: str | Path) -> None:
+        """Write the bundle as a directory, complete or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        save_file(self.network.state_dict(), scratch / "weights.safetensors")
+        (scratch / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(scratch, path)
+
+    @classmethod
+    def load(cls, path: str | Path, task: Task, seed: int | None = None, pool: Pool | None = None) -> "SavedPolicy":
+        """Read a bundle for use in ``task``.
+
+        Args:
+            path: the directory.
+            task: its columns and action form must fit.
+            seed: of the actions drawn.
+            pool: required when the task sends ids.
+
+        Raises:
+            PolicyError: when the bundle is incomplete, of another format, or doesn't fit the task.
+        """
+        path = Path(path)
+        try:
+            values = json.loads((path / "policy.json").read_text(encoding="utf-8"))
+            weights = load_file(path / "weights.safetensors")
+        except (OSError, ValueError) as error:
+            raise PolicyError(f"{path} is no saved policy: {error}") from error
+        if values.get("format_version") != FORMAT_VERSION:
+            raise PolicyError(f"{path} has format version {values.get('format_version')}; this release reads {FORMAT_VERSION}")
+        values["item_features"], values["context_features"] = tuple(values["item_features"]), tuple(values["context_features"])
+        header = _Header(**values)
+        network = ItemNetwork(len(header.item_features), len(header.context_features), header.width)
+        network.load_state_dict(weights)
+        return cls(header, network, task, seed, pool)
+
+
+def _first_difference(trained: tuple[str, ...], actual: tuple[str, ...]) -> str:
+    for index, (one, other) in enumerate(zip(trained, actual, strict=False)):
+        if one != other:
+            return f"column {index} was {one!r}, is {other!r}"
+    return "one list is longer"
