@@ -205,8 +205,6 @@ class ItemPolicy(ActorCriticPolicy):
             task.context_features,
             self.width,
             log_std,
-            task.ids,
-            task.pool_fingerprint if task.ids else "",
         )
         network = ItemNetwork(len(task.item_features), len(task.context_features), self.width)
         network.load_state_dict({name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()})
@@ -248,8 +246,6 @@ class _Header:
     context_features: tuple[str, ...]
     width: int
     log_std: float | None
-    ids: bool = False
-    pool_fingerprint: str = ""
     format_version: int = FORMAT_VERSION
 
 

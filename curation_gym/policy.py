@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from curation_gym.pools.pool import Pool
 from curation_gym.task import Observation, Task
 
 
@@ -30,7 +31,9 @@ class PolicyError(ValueError):
     """A policy that can't be loaded, or that doesn't fit the task."""
 
 
-def make_policy(name: str | Path, task: Task, seed: int | None = None, **hyperparameters: Any) -> Policy:
+def make_policy(
+    name: str | Path, task: Task, seed: int | None = None, *, pool: Pool | None = None, **hyperparameters: Any
+) -> Policy:
     """Construct or load a policy.
 
     Args:
@@ -38,6 +41,7 @@ def make_policy(name: str | Path, task: Task, seed: int | None = None, **hyperpa
             bundle (a directory, see :class:`curation_gym.networks.SavedPolicy`) or a Stable-Baselines3 ``.zip``.
         task: what the policy will act in.
         seed: of the policy's own randomness.
+        pool: that ids refer to, for a saved bundle in ids mode.
         hyperparameters: passed to the class; not allowed for a saved policy.
 
     Raises:
@@ -57,19 +61,29 @@ def make_policy(name: str | Path, task: Task, seed: int | None = None, **hyperpa
     if path.is_dir():
         from curation_gym.networks import SavedPolicy
 
-        return SavedPolicy.load(path, task, seed=seed)
+        return SavedPolicy.load(path, task, seed=seed, pool=pool)
     return _load_sb3(path)
 
 
-def _construct(name: str, task: Task, seed: int | None, hyperparameters: dict[str, Any]) -> Policy:
+def policy_class(name: str) -> type[Any]:
+    """The class that ``"module:Class"`` names.
+
+    Raises:
+        PolicyError: when it can't be imported.
+    """
     module_name, _, class_name = name.partition(":")
     try:
-        cls = getattr(importlib.import_module(module_name), class_name)
+        cls: type[Any] = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PolicyError(
             f"can't import policy {name!r}: {error}. Name it as 'module:Class'; the module must be importable "
             "from here (installed, or on PYTHONPATH)"
         ) from error
+    return cls
+
+
+def _construct(name: str, task: Task, seed: int | None, hyperparameters: dict[str, Any]) -> Policy:
+    cls = policy_class(name)
     try:
         policy = cls(task, seed=seed, **hyperparameters)
     except TypeError as error:

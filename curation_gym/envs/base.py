@@ -189,24 +189,16 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return self._observation(), rewards, terminated, np.zeros(self.num_envs, np.bool_), infos
 
     def _restart_at_once(self, done: NDArray[np.bool_], infos: dict[str, Any]) -> dict[str, Any]:
-        """SAME_STEP: keep the last observation and info, then begin the next episode."""
+        """SAME_STEP: what the rows that are done end with moves to ``final_obs`` and ``final_info``; they begin anew."""
         last = self._empty()
         self._observe(last)
         final = np.full(self.num_envs, None, dtype=object)
         rows = np.flatnonzero(done)
         for row in rows:
             final[row] = {key: value[row].copy() for key, value in last.items()}
-        final_info = {}
-        for key, value in infos.items():
-            final_info[key] = value & done if key.startswith("_") else value.copy()
-        begun = self._scatter({}, self._begin(rows), rows)
-        for key, value in begun.items():
-            known = infos.get(key)
-            if key.startswith("_"):
-                infos[key] = value if known is None else known | value
-            else:
-                infos[key] = value if known is None else np.where(_expand(done, value), value, known)
-        return infos | {"final_obs": final, "_final_obs": done.copy(), "final_info": final_info, "_final_info": done.copy()}
+        final_info, going_on = _split(infos, done), _split(infos, ~done)
+        infos = self._scatter(going_on, self._begin(rows), rows)
+        return infos | {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
 
     # ---------------------------------------------------------------- helpers
     def _observation(self) -> Arrays:
@@ -283,8 +275,15 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return tuple(self._frame(row) for row in range(self.num_envs))
 
 
-def _expand(mask: NDArray[np.bool_], like: NDArray[Any]) -> NDArray[np.bool_]:
-    return mask.reshape(-1, *[1] * (like.ndim - 1))
+def _split(infos: dict[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    """The part of a vector info that belongs to ``rows``."""
+    part = {}
+    for key, values in infos.items():
+        if not key.startswith("_") and (mask := infos[f"_{key}"] & rows).any():
+            part[key] = np.zeros_like(values)
+            part[key][mask] = values[mask]
+            part[f"_{key}"] = mask
+    return part
 
 
 class CurationEnv(gym.Env[Arrays, Any]):

@@ -130,19 +130,19 @@ class RottingArmsVectorEnv(CurationVectorEnv):
         return render_arms(self, row, self._ledger, int(self._step[row]), float(self._total[row]))
 
     # ----------------------------------------------------------------- truth
-    def optimal_counts(self) -> NDArray[np.int64]:
-        """How often an optimal policy pulls each arm, (num_envs, n_arms), counts summing to at most the horizon.
+    def optimal_plan(self, rows: Rows) -> NDArray[np.int64]:
+        """How often an optimal policy pulls each arm in each of ``rows``: (rows, n_arms), summing to ≤ the horizon.
 
         Falling payoffs: the largest marginals, taken greedily under the limits that late arrival sets (arms that
         arrive at s or later share horizon − s pulls; such limits are laminar, so greedy is exact). Rising payoffs:
         dynamic programming over counts, O(n_arms · horizon²) per row.
         """
         solve = self._greedy_counts if self.config.rise == 0 else self._dp_counts
-        return np.stack([solve(row) for row in range(self.num_envs)])
+        return np.stack([solve(int(row)) for row in rows])
 
     def optimum(self) -> NDArray[np.float64]:
-        """Noise-free return of :meth:`optimal_counts`."""
-        counts = self.optimal_counts()
+        """Noise-free return of :meth:`optimal_plan`."""
+        counts = self.optimal_plan(np.arange(self.num_envs))
         pulls = np.arange(self.config.horizon)
         totals = np.zeros(self.num_envs)
         for row in range(self.num_envs):

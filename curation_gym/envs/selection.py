@@ -94,6 +94,15 @@ class SelectionVectorEnv(CurationVectorEnv):
             action_space=spaces.Box(0, 1, (n,), np.float32),
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The table is made from the pool, which pickles as its path: checkpoints stay small.
+        return vars(self) | {"_table": self._table is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        dense = state.pop("_table")
+        vars(self).update(state)
+        self._table = feature_table(self.pool, len(self.STATE)) if dense else None
+
     # ------------------------------------------------ what a subclass states
     def _score_weights(self) -> dict[str, float]:
         """How the observable score of a sample is composed of its signals; weights sum to at most 1."""
@@ -189,15 +198,12 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""
-        used = int((self.config.budget - self._left).max())
-        if used == 0:
-            state[:] = 1
-            return
+        # Always the whole memory: with another shape BLAS rounds otherwise, and a row would depend on the other rows.
         norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        cosine = vectors @ self._kept[:, :used].transpose(0, 2, 1) / np.maximum(norms, 1e-12)
+        cosine = vectors @ self._kept.transpose(0, 2, 1) / np.maximum(norms, 1e-12)
         state[..., 0] = 1 - np.clip(cosine.max(-1), 0, 1)
         near = (cosine > self.config.near).astype(np.float32)
-        state[..., 1] = np.exp(near @ self._kept_log_miss[:, :used, None])[..., 0]
+        state[..., 1] = np.exp(near @ self._kept_log_miss[..., None])[..., 0]
 
     def _frame(self, row: int) -> str | NDArray[np.uint8]:
         cfg = self.config
@@ -212,7 +218,6 @@ class SelectionVectorEnv(CurationVectorEnv):
         """Hindsight optimum of each row's current episode, shape (num_envs,)."""
         return np.array([self._best_plan(row)[1] for row in range(self.num_envs)])
 
-    def optimal_action(self) -> NDArray[np.float32]:
-        """p_i ∈ {0, 1} of the hindsight optimum for each row's current step, (num_envs, n_items)."""
-        step = np.minimum(self._step, self.config.horizon - 1)
-        return np.stack([self._best_plan(row)[0][step[row]] for row in range(self.num_envs)]).astype(np.float32)
+    def optimal_plan(self, rows: Rows) -> NDArray[np.bool_]:
+        """What the hindsight optimum selects in the current episode of each of ``rows``: (rows, horizon, n_items)."""
+        return np.stack([self._best_plan(int(row))[0] for row in rows])

@@ -1,0 +1,120 @@
+"""Checkpoints at rollout boundaries from which training continues to the very same tensors.
+
+Stable-Baselines3's ``save`` keeps weights and optimizer; what follows also depends on every generator, on the
+environments' episodes in progress and on the running scale of rewards, so those are kept too. A checkpoint is a
+pickle for continuing one's own run, not for exchange: saved policies are JSON and safetensors.
+"""
+
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
+
+from curation_gym.envs.sb3 import SB3VecEnv
+
+_LEARNER = (
+    "num_timesteps",
+    "_n_updates",
+    "_episode_num",
+    "_last_obs",
+    "_last_episode_starts",
+    "_current_progress_remaining",
+    "ep_info_buffer",
+    "ep_success_buffer",
+)
+_WRAPPERS: dict[type[VecEnvWrapper], tuple[str, ...]] = {
+    VecNormalize: ("ret_rms", "returns", "old_reward"),
+    VecMonitor: ("episode_returns", "episode_lengths", "episode_count"),
+}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that can't be written or read."""
+
+
+class Checkpoint(BaseCallback):
+    """Writes a checkpoint before every ``every``-th rollout.
+
+    Args:
+        path: the file, replaced atomically.
+        every: rollouts, ≥ 1.
+    """
+
+    def __init__(self, path: Path, every: int = 10) -> None:
+        super().__init__()
+        self.path, self.every, self._rollouts = path, every, 0
+
+    def _on_rollout_start(self) -> None:
+        if self._rollouts and self._rollouts % self.every == 0:
+            assert isinstance(self.model, OnPolicyAlgorithm)
+            self.write(self.model, self.path)
+        self._rollouts += 1
+
+    def _on_step(self) -> bool:
+        return True
+
+    @staticmethod
+    def write(model: OnPolicyAlgorithm, path: Path) -> None:
+        """Write the state of ``model``, its environments and all generators; the file is whole or not there."""
+        assert model.env is not None
+        layers, bridge = _stack(model.env)
+        state = {
+            "learner": {name: getattr(model, name) for name in _LEARNER},
+            "policy": model.policy.state_dict(),
+            "optimizer": model.policy.optimizer.state_dict(),
+            "generators": (th.get_rng_state(), np.random.get_state(), random.getstate()),  # noqa: NPY002 - SB3 draws from it
+            "threads": th.get_num_threads(),
+            "wrappers": [{name: getattr(layer, name) for name in _WRAPPERS[type(layer)]} for layer in layers],
+            "core": pickle.dumps(bridge.env),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        th.save(state, scratch)
+        os.replace(scratch, path)
+
+
+def restore(model: OnPolicyAlgorithm, path: Path) -> None:
+    """Put ``model``, its environments and all generators into the state that was written.
+
+    Raises:
+        CheckpointError: when the file is damaged, or belongs to a model or environments of another shape.
+    """
+    assert model.env is not None
+    layers, bridge = _stack(model.env)
+    try:
+        state: dict[str, Any] = th.load(path, weights_only=False)
+        core = pickle.loads(state["core"])
+        model.policy.load_state_dict(state["policy"])
+        model.policy.optimizer.load_state_dict(state["optimizer"])
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} can't be continued from: {error}; remove it to start anew") from error
+    if core.num_envs != bridge.num_envs or core.task != bridge.env.task:
+        raise CheckpointError(f"{path} was written for other environments; remove it to start anew")
+    bridge.env = core
+    for layer, values in zip(layers, state["wrappers"], strict=True):
+        vars(layer).update(values)
+    vars(model).update(state["learner"])
+    torch_state, numpy_state, python_state = state["generators"]
+    th.set_rng_state(torch_state)
+    np.random.set_state(numpy_state)  # noqa: NPY002
+    random.setstate(python_state)
+
+
+def _stack(env: VecEnv) -> tuple[list[VecEnvWrapper], SB3VecEnv]:
+    """The known wrappers from the outside in, and the bridge beneath them."""
+    layers: list[VecEnvWrapper] = []
+    while isinstance(env, VecEnvWrapper):
+        if type(env) not in _WRAPPERS:
+            raise CheckpointError(f"no checkpoint can hold the state of a {type(env).__name__}")
+        layers.append(env)
+        env = env.venv
+    if not isinstance(env, SB3VecEnv):
+        raise CheckpointError(f"no checkpoint can hold the state of a {type(env).__name__}; use SB3VecEnv")
+    return layers, env

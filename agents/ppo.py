@@ -1,0 +1,170 @@
+"""PPO with the shared item network: the suite's learned policy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+
+from agents.checkpoint import Checkpoint, restore
+from curation_gym.envs.base import CurationVectorEnv
+from curation_gym.envs.sb3 import SB3VecEnv
+from curation_gym.networks import ItemPolicy, SavedPolicy, action_form
+from curation_gym.policy import PolicyError
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+from curation_gym.task import Observation, Task
+
+# Settled on tuning seeds of CoverageSelection-v0; a scenario may override any of them.
+DEFAULTS: dict[str, Any] = {
+    "n_steps": 32,
+    "batch_size": 256,
+    "n_epochs": 6,
+    "learning_rate": 1e-3,
+    "gamma": 0.995,
+    "gae_lambda": 0.95,
+    "width": 64,
+}
+
+
+class PPOAgent:
+    """Stable-Baselines3's PPO on the item network, with exact resume.
+
+    Schulman et al., "Proximal Policy Optimization Algorithms", 2017. The learning rate falls linearly to a
+    twentieth. Rewards are divided by a running estimate of the return's scale while training (``VecNormalize``);
+    what is reported is raw. In Selection the policy draws which candidates are selected (``MultiBinary``).
+
+    Args:
+        task: any task whose action space the item network serves.
+        seed: of the actions that :meth:`predict` draws.
+    """
+
+    binary: ClassVar[bool] = True
+
+    def __init__(self, task: Task, *, seed: int | None = None) -> None:
+        action_form(task.action_space)
+        self.task, self.seed = task, seed
+        self.policy: SavedPolicy | None = None
+
+    def learn(
+        self,
+        scenario: Scenario,
+        seed: int = 0,
+        out: Path | None = None,
+        *,
+        total_timesteps: int | None = None,
+        callbacks: Sequence[BaseCallback] = (),
+    ) -> "PPOAgent":
+        """Train in the scenario's training environments.
+
+        Args:
+            scenario: ``agents.ppo`` gives timesteps, sub-environments and hyperparameters.
+            seed: of the learner; the sub-environments' seeds are derived from it.
+            out: a directory for ``checkpoint.pt``; training continues from it when it exists, to the same tensors as
+                if it had never stopped. None: no checkpoints.
+            total_timesteps: instead of the scenario's.
+            callbacks: further Stable-Baselines3 callbacks.
+
+        Raises:
+            PolicyError: when the scenario has no settings for PPO.
+            CheckpointError: when the checkpoint doesn't fit.
+        """
+        if "ppo" not in scenario.agents:
+            raise PolicyError(f"scenario {scenario.name!r} has no agents.ppo; it has {sorted(scenario.agents)}")
+        settings = scenario.agents["ppo"]
+        options = DEFAULTS | settings.hyperparameters
+        own, *rows = seeds_for(seed, "training", n=settings.n_envs + 1)
+        binary = self.binary and self.task.family == "selection"
+        env = training_env(scenario, rows, gamma=options["gamma"], binary=binary)
+        model = make_ppo(env, self.task, own, options)
+        following = list(callbacks)
+        checkpoint = None if out is None else out / "checkpoint.pt"
+        if checkpoint is not None:
+            if checkpoint.exists():
+                restore(model, checkpoint)
+            following.append(Checkpoint(checkpoint))
+        remaining = (total_timesteps or settings.total_timesteps) - model.num_timesteps
+        if remaining > 0:
+            model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
+            if checkpoint is not None:
+                Checkpoint.write(model, checkpoint)
+        self.policy = model.policy.bundle(self.task)
+        env.close()
+        return self
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Act with what was learned.
+
+        Raises:
+            PolicyError: before :meth:`learn` or :meth:`load`.
+        """
+        if self.policy is None:
+            raise PolicyError("PPOAgent: call learn() or load() before predict()")
+        return self.policy.predict(observation, state, episode_start, deterministic)
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned as a bundle that ``make_policy(path, task)`` reads."""
+        if self.policy is None:
+            raise PolicyError("PPOAgent: nothing was learned yet")
+        self.policy.save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, task: Task, seed: int | None = None) -> "PPOAgent":
+        """Read a bundle; raises PolicyError when it doesn't fit the task."""
+        agent = cls(task, seed=seed)
+        agent.policy = SavedPolicy.load(path, task, seed=seed)
+        return agent
+
+
+class PPOBoxAgent(PPOAgent):
+    """PPO whose actions are the selection probabilities p_i themselves, as DynACurE proposes; the environment draws."""
+
+    binary = False
+
+
+def training_env(scenario: Scenario, seeds: list[int], *, gamma: float, binary: bool) -> VecEnv:
+    """The scenario's training environments behind the bridge, one per seed, monitored, their rewards scaled."""
+    kwargs = scenario.kwargs_for("training")
+    core = gym.make_vec(scenario.env, len(seeds), autoreset_mode=AutoresetMode.SAME_STEP, copy=False, **kwargs)
+    assert isinstance(core, CurationVectorEnv)
+    bridge = SB3VecEnv(core, binary=binary)
+    bridge.set_seeds(seeds)
+    return VecNormalize(VecMonitor(bridge), norm_obs=False, norm_reward=True, gamma=gamma)
+
+
+def make_ppo(env: VecEnv, task: Task, seed: int, options: dict[str, Any]) -> PPO:
+    """PPO on the item network; a fresh policy selects at about the rate that spends the budget evenly."""
+    options = dict(options)
+    network: dict[str, Any] = {"width": options.pop("width")}
+    if task.ids:
+        network |= {"pool": env.get_attr("pool")[0], "pool_fingerprint": task.pool_fingerprint}
+    if task.family == "selection":
+        rate = np.clip(task.budget / (task.horizon * task.n_items), 0.01, 0.99)
+        network["initial_logit"] = float(np.log(rate / (1 - rate)))
+    start = options.pop("learning_rate")
+    # Not by the constructor's ``seed``, which would seed the environments with seed + i.
+    set_random_seed(seed % 2**32)
+    return PPO(ItemPolicy, env, learning_rate=_Falling(start), policy_kwargs=network, device="cpu", **options)
+
+
+class _Falling:
+    """Learning rate as a function of the training that remains; a class, so that it pickles."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+
+    def __call__(self, progress_remaining: float) -> float:
+        return self.start * max(0.05, progress_remaining)

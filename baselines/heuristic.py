@@ -1,0 +1,29 @@
+"""B1: rules that someone would write down before seeing any data."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.base import SelectionRule
+from curation_gym.task import Observation, Task
+
+
+class Heuristic(SelectionRule):
+    """Select what has every signal of the task's score at least ``floor``, and isn't a near copy of what was selected.
+
+    Args:
+        task: a Selection task.
+        seed: not used.
+        floor: smallest value of each signal.
+        min_novelty: smallest novelty.
+    """
+
+    def __init__(self, task: Task, *, seed: int | None = None, floor: float = 0.5, min_novelty: float = 0.1) -> None:
+        super().__init__(task, seed=seed)
+        self.check_fraction(floor=floor, min_novelty=min_novelty)
+        self.floor, self.min_novelty = floor, min_novelty
+
+    def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
+        good = self.task.read(observation, "novelty") >= self.min_novelty
+        for name in self.task.score_weights:
+            good &= self.task.read(observation, name) >= self.floor
+        return good

@@ -1,0 +1,31 @@
+"""An equal share of the budget for every domain, whatever its samples look like."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.base import SelectionRule
+from curation_gym.task import Observation, Task
+
+
+class Stratified(SelectionRule):
+    """Random selection whose expected count is the same for every domain present in a step.
+
+    p_i = rate · n / (D · n_d) for a candidate of a domain with n_d of the step's n candidates, D domains present, and
+    rate = budget / (horizon · n_items); capped at 1. On a pool with one domain it is uniform random selection.
+    """
+
+    def __init__(self, task: Task, *, seed: int | None = None) -> None:
+        super().__init__(task, seed=seed)
+        self.domains = [name for name in task.item_features if name.startswith("domain=")]
+
+    def probabilities(self, observation: Observation) -> NDArray[np.float64]:
+        task, mask = self.task, observation["mask"] > 0
+        rate = task.budget / (task.horizon * task.n_items)
+        if not self.domains:
+            return np.where(mask, rate, 0.0)
+        member = np.stack([task.read(observation, name) for name in self.domains], axis=-1) * mask[..., None]
+        count = member.sum(-2, keepdims=True)
+        present = (count > 0).sum(-1)
+        own = (member * count).sum(-1)
+        share = mask.sum(-1, keepdims=True) / (present * np.maximum(own, 1))
+        return np.minimum(rate * share, 1.0)

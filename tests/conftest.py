@@ -1,0 +1,40 @@
+"""What the tests share: a cache of their own, and small pools."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# One BLAS thread per worker: results don't depend on the machine, and small matrices are faster so.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+from curation_gym.pools import Pool, build_pool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Pools are built in the session's temporary directory, never taken from the user's cache."""
+    os.environ["CURATION_GYM_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "cache")
+
+
+@pytest.fixture(scope="session")
+def small_pool() -> Pool:
+    """Three groups of 120 samples, 8 clusters each, 6 dimensions."""
+    return build_pool(
+        {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "n_groups": 3, "dimension": 6, "seed": 5}
+    )
+
+
+@pytest.fixture
+def data_directory() -> Path:
+    """Real public data sets; skips without them."""
+    if "CURATION_GYM_DATA" not in os.environ:
+        pytest.skip("needs real data sets: set CURATION_GYM_DATA to the directory that holds them")
+    return Path(os.environ["CURATION_GYM_DATA"])
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
