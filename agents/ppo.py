@@ -16,8 +16,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from agents.checkpoint import Checkpoint, restore
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.sb3 import SB3VecEnv
-from curation_gym.networks import ItemPolicy, SavedPolicy, action_form
+from curation_gym.networks import ItemPolicy, action_form
 from curation_gym.policy import PolicyError
+from curation_gym.saved_policy import SavedPolicy
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.task import Observation, Task
@@ -95,7 +96,7 @@ class PPOAgent:
             model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
             if checkpoint is not None:
                 Checkpoint.write(model, checkpoint)
-        self.policy = model.policy.bundle(self.task)
+        self.policy = SavedPolicy.of(model.policy, self.task)
         env.close()
         return self
 

@@ -18,7 +18,9 @@ class SelectionRule:
 
     def __init__(self, task: Task, *, seed: int | None = None) -> None:
         if task.family != "selection" or task.ids:
-            raise PolicyError(f"{type(self).__name__} needs a Selection task with dense observations, not {task.env_id}")
+            raise PolicyError(
+                f"{type(self).__name__} needs a Selection task with dense observations, not {task.env_id}"
+            )
         self.task = task
 
     def probabilities(self, observation: Observation) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""B3: reward-ranked selection."""
+"""B3: reward-ranked selection, and its form that also sees redundancy."""
 
 import math
 
@@ -28,7 +28,21 @@ class Raft(SelectionRule):
         if not 1 <= self.k <= task.n_items:
             raise PolicyError(f"Raft: k must be in 1 … n_items = {task.n_items}, actual value: {k}")
 
+    def worth(self, observation: Observation) -> NDArray[np.float64]:
+        """What is ranked, shape (..., n_items)."""
+        return self.task.score(observation)
+
     def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
-        score = np.where(observation["mask"] > 0, self.task.score(observation), -np.inf)
-        rank = np.argsort(np.argsort(-score, axis=-1, kind="stable"), axis=-1)
+        worth = np.where(observation["mask"] > 0, self.worth(observation), -np.inf)
+        rank = np.argsort(np.argsort(-worth, axis=-1, kind="stable"), axis=-1)
         return rank < self.k
+
+
+class Greedy(Raft):
+    """Rank the candidates of a step by score × freshness, the observable estimate of what each would add.
+
+    What hindsight greedy does with the whole stream and the truth, done step by step with what can be seen.
+    """
+
+    def worth(self, observation: Observation) -> NDArray[np.float64]:
+        return self.task.score(observation) * self.task.read(observation, "freshness")

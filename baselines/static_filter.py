@@ -35,5 +35,7 @@ class NoveltyFilter(SelectionRule):
 
     def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
         read = self.task.read
-        worth = self.task.score(observation) * read(observation, "freshness") * read(observation, "novelty") ** self.power
+        worth = (
+            self.task.score(observation) * read(observation, "freshness") * read(observation, "novelty") ** self.power
+        )
         return np.asarray(worth >= self.threshold)

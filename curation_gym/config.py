@@ -1,7 +1,7 @@
 """Configuration at the boundary: pydantic models, and errors that name the place, the key and the way out."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -34,36 +34,44 @@ def validated(model: type[ConfigT], values: dict[str, Any], where: str) -> Confi
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-            if problem["type"] == "extra_forbidden":
-                allowed = ", ".join(_fields_beside(model, problem["loc"]))
-                lines.append(f"{where}: unknown key {key!r}; allowed keys: {allowed}")
-            else:
-                lines.append(f"{where}: {key!r} = {problem['input']!r}: {problem['msg']}")
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(_told(model, problem, where) for problem in error.errors())) from error
+
+
+def _told(model: type[BaseModel], problem: Any, where: str) -> str:
+    """One problem on one line."""
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key!r}; allowed keys: {', '.join(_fields_beside(model, location))}"
+    if problem["type"] == "missing":
+        return f"{where}: key {key!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    # A rule about several keys together names its values itself; the whole mapping as "input" would bury it.
+    return f"{where}: {key!r} = {problem['input']!r}: {message}" if key else f"{where}: {message}"
 
 
 def _fields_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The field names allowed where an unknown key stands, found by walking the annotations."""
     here: Any = model
     for part in location[:-1]:
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
-            break
-        field = here.model_fields.get(str(part))
-        if field is None:
-            break
-        here = field.annotation
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return list(here.model_fields)
-    # A discriminated union: the tag in the location names the member.
-    for member in getattr(here, "__args__", ()):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            tags = [field.default for field in member.model_fields.values()]
-            if any(part in tags for part in location):
-                return list(member.model_fields)
-    return ["(see the documentation of this key)"]
+        if _is_model(here):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field else None
+        else:
+            here = _member(here, part)
+    here = here if _is_model(here) else _member(here, location[-1])
+    return list(here.model_fields) if here else ["(see the documentation of this key)"]
+
+
+def _member(annotation: Any, part: int | str) -> Any:
+    """The model within a union, mapping or list; of a discriminated union the one whose tag is ``part``."""
+    models = [member for member in get_args(annotation) if _is_model(member)]
+    tagged = [m for m in models if part in [field.default for field in m.model_fields.values()]]
+    return next(iter(tagged or models), None)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -1,18 +1,10 @@
 """The item network: one permutation-equivariant actor-critic for every environment and action form of the suite."""
 
-import json
-import os
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from stable_baselines3.common.distributions import (
     BernoulliDistribution,
     CategoricalDistribution,
@@ -25,10 +17,8 @@ from torch import nn
 from curation_gym.policy import PolicyError
 from curation_gym.pools.features import gather
 from curation_gym.pools.pool import Pool
-from curation_gym.task import Observation, Task
 
 ActionForm = Literal["index", "binary", "probability"]
-FORMAT_VERSION = 1
 MASKED_LOGIT = -30.0  # σ(−30) ≈ 1e-13: never drawn, and still finite in every log-probability
 _EDGE = 1e-6
 
@@ -153,18 +143,17 @@ class ItemPolicy(ActorCriticPolicy):
     ) -> None:
         self.form = action_form(action_space)
         self.width, self.initial_logit, self.initial_log_std = width, initial_logit, initial_log_std
-        self.gatherer = _Gatherer(observation_space, pool, pool_fingerprint)
+        self.gatherer = Gatherer(observation_space, pool, pool_fingerprint)
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Any) -> None:
-        n_context = self.observation_space["context"].shape[0]
+        n_context = spaces.flatdim(self.observation_space["context"])  # type: ignore[index]
         self.network = ItemNetwork(self.gatherer.n_item_features, n_context, self.width, self.initial_logit)
         if self.form == "probability":
-            n_items = self.action_space.shape[0]
-            self.action_dist = LogitNormal(n_items)
+            self.action_dist = LogitNormal(spaces.flatdim(self.action_space))
             # One for all items: a parameter per position would break equivariance.
             self.log_std = nn.Parameter(th.tensor(float(self.initial_log_std)))
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -182,7 +171,8 @@ class ItemPolicy(ActorCriticPolicy):
         inputs = self.gatherer(obs, self.device)
         distribution = self._distribution(self.network.logits(*inputs))
         actions = distribution.get_actions(deterministic=deterministic)
-        return actions.reshape((-1, *self.action_space.shape)), self.network.values(*inputs), distribution.log_prob(actions)
+        values, log_prob = self.network.values(*inputs), distribution.log_prob(actions)
+        return actions.reshape((-1, *(self.action_space.shape or ()))), values, log_prob
 
     def evaluate_actions(self, obs: Any, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
         inputs = self.gatherer(obs, self.device)
@@ -195,23 +185,8 @@ class ItemPolicy(ActorCriticPolicy):
     def predict_values(self, obs: Any) -> th.Tensor:
         return self.network.values(*self.gatherer(obs, self.device))
 
-    def bundle(self, task: Task) -> "SavedPolicy":
-        """A copy that acts without Stable-Baselines3's training code and can be saved without pickle."""
-        log_std = float(self.log_std) if self.form == "probability" else None
-        header = _Header(
-            task.env_id,
-            self.form,
-            task.item_features,
-            task.context_features,
-            self.width,
-            log_std,
-        )
-        network = ItemNetwork(len(task.item_features), len(task.context_features), self.width)
-        network.load_state_dict({name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()})
-        return SavedPolicy(header, network, task, pool=self.gatherer.pool)
 
-
-class _Gatherer:
+class Gatherer:
     """Observations → (item, context, mask) tensors; with ids, the pool's columns around the dynamic ones."""
 
     def __init__(self, space: spaces.Dict, pool: Pool | None, fingerprint: str) -> None:
@@ -234,113 +209,9 @@ class _Gatherer:
         assert self.pool is not None
         # Before any cast to float: float32 merges ids above 2²⁴.
         before, after = gather(self.pool, obs["item"].cpu().numpy())
-        parts = (th.from_numpy(before).to(device), obs["dynamic"].to(device).float(), th.from_numpy(after).to(device))
+        parts = (
+            th.from_numpy(before).to(device),
+            obs["dynamic"].to(device).float(),
+            th.from_numpy(after).to(device),
+        )
         return th.cat(parts, dim=-1), context, mask
-
-
-@dataclass(frozen=True)
-class _Header:
-    env_id: str
-    form: ActionForm
-    item_features: tuple[str, ...]
-    context_features: tuple[str, ...]
-    width: int
-    log_std: float | None
-    format_version: int = FORMAT_VERSION
-
-
-class SavedPolicy:
-    """A trained item network that predicts wherever the library is: ``policy.json`` + ``weights.safetensors``.
-
-    Made by :meth:`ItemPolicy.bundle` or :meth:`load`. A policy that was trained to draw MultiBinary actions gives its
-    probabilities where the task takes Box(0, 1); the environment then draws, with the same distribution.
-    """
-
-    def __init__(
-        self, header: _Header, network: ItemNetwork, task: Task, seed: int | None = None, pool: Pool | None = None
-    ) -> None:
-        if header.item_features != task.item_features or header.context_features != task.context_features:
-            raise PolicyError(
-                f"the policy was trained on {header.env_id} with {len(header.item_features)} item and "
-                f"{len(header.context_features)} context columns; {task.env_id} has {len(task.item_features)} and "
-                f"{len(task.context_features)}: {_first_difference(header.item_features, task.item_features)}"
-            )
-        acts = action_form(task.action_space)
-        if (header.form == "index") != (acts == "index"):
-            raise PolicyError(f"the policy's actions are of form {header.form!r}, {task.env_id} takes {acts!r}")
-        self.header, self.network, self.task, self.acts = header, network.eval(), task, acts
-        self.gatherer = _Gatherer(task.observation_space, pool, task.pool_fingerprint)
-        self.generator = th.Generator().manual_seed(seed if seed is not None else np.random.SeedSequence().entropy % 2**63)  # type: ignore[operator]
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[Any] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Any]:
-        """Actions for one observation or a batch; ``state`` is passed through."""
-        single = np.ndim(observation["context"]) == 1
-        batch = {key: th.as_tensor(np.asarray(value))[None] if single else th.as_tensor(np.asarray(value)) for key, value in observation.items()}
-        with th.no_grad():
-            logits = self.network.logits(*self.gatherer(batch, th.device("cpu")))
-            actions = self._act(logits, deterministic).numpy()
-        return (actions[0] if single else actions), state
-
-    def _act(self, logits: th.Tensor, deterministic: bool) -> th.Tensor:
-        if self.acts == "index":
-            noise = th.zeros_like(logits) if deterministic else -th.empty_like(logits).exponential_(generator=self.generator).log()
-            return (logits + noise).argmax(-1)
-        if self.header.form == "probability" and not deterministic:
-            assert self.header.log_std is not None
-            logits = logits + np.exp(self.header.log_std) * th.randn(logits.shape, generator=self.generator)
-        p = th.sigmoid(logits)
-        if self.header.form == "binary" and deterministic:
-            p = (p > 0.5).float()
-        if self.acts == "probability":
-            return p
-        return (th.rand(p.shape, generator=self.generator) < p).to(th.int8)
-
-    def save(self, path: str | Path) -> None:
-        """Write the bundle as a directory, complete or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        save_file(self.network.state_dict(), scratch / "weights.safetensors")
-        (scratch / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(scratch, path)
-
-    @classmethod
-    def load(cls, path: str | Path, task: Task, seed: int | None = None, pool: Pool | None = None) -> "SavedPolicy":
-        """Read a bundle for use in ``task``.
-
-        Args:
-            path: the directory.
-            task: its columns and action form must fit.
-            seed: of the actions drawn.
-            pool: required when the task sends ids.
-
-        Raises:
-            PolicyError: when the bundle is incomplete, of another format, or doesn't fit the task.
-        """
-        path = Path(path)
-        try:
-            values = json.loads((path / "policy.json").read_text(encoding="utf-8"))
-            weights = load_file(path / "weights.safetensors")
-        except (OSError, ValueError) as error:
-            raise PolicyError(f"{path} is no saved policy: {error}") from error
-        if values.get("format_version") != FORMAT_VERSION:
-            raise PolicyError(f"{path} has format version {values.get('format_version')}; this release reads {FORMAT_VERSION}")
-        values["item_features"], values["context_features"] = tuple(values["item_features"]), tuple(values["context_features"])
-        header = _Header(**values)
-        network = ItemNetwork(len(header.item_features), len(header.context_features), header.width)
-        network.load_state_dict(weights)
-        return cls(header, network, task, seed, pool)
-
-
-def _first_difference(trained: tuple[str, ...], actual: tuple[str, ...]) -> str:
-    for index, (one, other) in enumerate(zip(trained, actual, strict=False)):
-        if one != other:
-            return f"column {index} was {one!r}, is {other!r}"
-    return "one list is longer"

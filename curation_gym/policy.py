@@ -38,7 +38,7 @@ def make_policy(
 
     Args:
         name: ``"module:Class"``, constructed as ``Class(task, seed=seed, **hyperparameters)``; or a path: a saved
-            bundle (a directory, see :class:`curation_gym.networks.SavedPolicy`) or a Stable-Baselines3 ``.zip``.
+            bundle (a directory, see :class:`curation_gym.saved_policy.SavedPolicy`) or a Stable-Baselines3 ``.zip``.
         task: what the policy will act in.
         seed: of the policy's own randomness.
         pool: that ids refer to, for a saved bundle in ids mode.
@@ -59,7 +59,7 @@ def make_policy(
     if hyperparameters:
         raise PolicyError(f"{text}: a saved policy takes no hyperparameters, got {sorted(hyperparameters)}")
     if path.is_dir():
-        from curation_gym.networks import SavedPolicy
+        from curation_gym.saved_policy import SavedPolicy
 
         return SavedPolicy.load(path, task, seed=seed, pool=pool)
     return _load_sb3(path)
@@ -97,7 +97,7 @@ def _load_sb3(path: Path) -> Policy:
     """Load a Stable-Baselines3 (or sb3-contrib) ``.zip`` by trying the algorithms that have one."""
     import stable_baselines3
 
-    algorithms = [stable_baselines3.PPO, stable_baselines3.A2C]
+    algorithms: list[Any] = [stable_baselines3.PPO, stable_baselines3.A2C]
     try:
         import sb3_contrib
 

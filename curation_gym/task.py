@@ -127,7 +127,8 @@ class Task:
         """The task's weighted sum of signals, shape (..., n_items): what a score threshold thresholds."""
         if not self.score_weights:
             raise KeyError(f"{self.env_id} has no signals to score by")
-        return np.sum([w * self.read(observation, name) for name, w in self.score_weights.items()], axis=0)
+        weighted = [weight * self.read(observation, name) for name, weight in self.score_weights.items()]
+        return np.asarray(sum(weighted[1:], start=weighted[0]))
 
 
 def _box(columns: tuple[Column, ...], *leading: int) -> spaces.Box:

@@ -1,8 +1,10 @@
 """AnnotationAllocation-v0: a budget of labels, spent arm by arm on a real pool while a learner retrains."""
 
 import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -43,16 +45,14 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             (*after, *(Column(f"criterion={name}") for name in criteria)),
         )
         self._ends = np.cumsum([len(block) for block in blocks])
-        self._criterion = np.array(
-            [[c == name for name in criteria] for c in self.setting.criterion], np.float32
-        )
+        self._criterion = np.array([[c == name for name in criteria] for c in self.setting.criterion], np.float32)
         self._size = self.setting.covers @ np.bincount(self.setting.group)
         self._campaigns: list[Campaign | None] = [None] * self.num_envs
         self._ledger = ArmLedger(self.num_envs, n_arms, cfg.horizon)
         self._step = np.zeros(self.num_envs, np.int64)
         self._total = np.zeros(self.num_envs)
         item = tuple(column for block in blocks for column in block)
-        last_reward = self._columns[4]
+        (last_reward,) = (column for column in self._columns if column.name == "last_reward")
         return Task(
             env_id=ENV_ID,
             family="allocation",
@@ -63,7 +63,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
                 Column("labelled_fraction"),
                 Column("mean_entropy", bounds["ensemble_entropy"]),
                 Column("mean_disagreement", bounds["disagreement"]),
-                Column("pull_reward", last_reward.bound, last_reward.low, last_reward.high),
+                replace(last_reward, name="pull_reward"),
             ),
             dynamic=(0, len(item)),
             n_items=n_arms,
@@ -72,9 +72,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             budget_unit="labels",
             pool_fingerprint=pool.fingerprint,
             arms=names,
-            action_space=spaces.Discrete(n_arms)
-            if cfg.action == "hard"
-            else spaces.Box(0, 1, (n_arms,), np.float32),
+            action_space=spaces.Discrete(n_arms) if cfg.action == "hard" else spaces.Box(0, 1, (n_arms,), np.float32),
         )
 
     def _begin(self, rows: Rows) -> Arrays:
@@ -84,9 +82,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             self._campaigns[row] = campaign
             flags = int((campaign.answers < 0).sum())
             infos.append(
-                AnnotationInfo(
-                    labels_spent=campaign.spent, flags=flags, test_accuracy=campaign.test_accuracy()
-                )
+                AnnotationInfo(labels_spent=campaign.spent, flags=flags, test_accuracy=campaign.test_accuracy())
             )
         self._step[rows] = 0
         self._total[rows] = 0
@@ -96,7 +92,8 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _advance(self, rows: Rows, actions: NDArray[Any]) -> StepResult:
         infos, terminated = [], np.zeros(len(rows), np.bool_)
         for i, row in enumerate(rows):
-            campaign = self._campaign(int(row))
+            campaign = self._campaigns[row]
+            assert campaign is not None
             info, arms, rewards, flagged = campaign.pull(self._weights(actions[i]))
             owners, label, labels = np.unique(arms, return_inverse=True, return_counts=True)
             means = np.bincount(label, rewards, len(owners)) / labels
@@ -115,37 +112,35 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _weights(self, action: NDArray[Any]) -> NDArray[Any]:
         return action if self.config.action == "soft" else np.arange(self.task.n_items) == action
 
-    def _campaign(self, row: int) -> Campaign:
-        campaign = self._campaigns[row]
-        assert campaign is not None
-        return campaign
+    def _left(self) -> NDArray[np.int64]:
+        """(num_envs, n_arms), samples left; 0 in rows that were never reset."""
+        none = np.zeros(self.task.n_items, np.int64)
+        return np.stack([none if campaign is None else campaign.samples_left() for campaign in self._campaigns])
 
     def _mask(self) -> NDArray[np.int8]:
-        return np.stack([self._campaign(row).samples_left() > 0 for row in range(self.num_envs)]).astype(
-            np.int8
-        )
+        return (self._left() > 0).astype(np.int8)
 
     def _observe(self, out: Arrays) -> None:
         cfg, task = self.config, self.task
         before, measures, state, _ = self._ends
-        left = np.zeros((self.num_envs, task.n_items))
-        for row in range(self.num_envs):
-            campaign = self._campaign(row)
-            left[row] = campaign.samples_left()
+        for row, campaign in enumerate(self._campaigns):
             item = out["item"][row]
+            if campaign is None:
+                item[:], out["context"][row] = 0, 0
+                continue
             static, item[:, before:measures] = campaign.arm_means()
             item[:, :before], metadata = static[:, :before], static[:, before:]
             item[:, state:] = np.hstack([metadata, self._criterion])
             out["context"][row, 0] = max(cfg.budget - campaign.spent, 0) / cfg.budget
             out["context"][row, 2:5] = campaign.learner_state()
             out["context"][row, 5] = campaign.last_reward / task.context[5].bound
+        left = self._left()
         self._ledger.write(out["item"][..., measures:state], self._columns, self._step, left / self._size)
         out["context"][:, 1] = 1 - self._step / cfg.horizon
         out["mask"][:] = left > 0
         space = self.single_observation_space["item"]  # type: ignore[index]
-        np.clip(
-            out["item"], space.low, space.high, out=out["item"]
-        )  # means of what is in bounds, up to rounding
+        # Means of what is in bounds are in bounds too, but for rounding.
+        np.clip(out["item"], space.low, space.high, out=out["item"])
 
     def _frame(self, row: int) -> str | NDArray[np.uint8]:
         return render_arms(self, row, self._ledger, int(self._step[row]), float(self._total[row]))
@@ -156,7 +151,9 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
 
         Hidden truth, for references that were bound to this core; never part of an observation or a reward.
         """
-        campaign = copy.deepcopy(self._campaign(row))
+        campaign = copy.deepcopy(self._campaigns[row])
+        if campaign is None:
+            raise gym.error.ResetNeeded(f"{ENV_ID}: call reset before lookahead")
         if not campaign.done:
             campaign.pull(self._weights(action))
         return campaign.test_accuracy()
@@ -168,8 +165,7 @@ def _stacked(infos: list[AnnotationInfo]) -> Arrays:
 
 
 class AnnotationAllocationEnv(CurationEnv):
-    """Which samples should be labelled next, when labels cost money and the model that learns from them is at
-    hand.
+    """Which samples to label next, when labels cost money and the model that learns from them is at hand.
 
     ## Description
     The candidates are the train split of a real pool, their labels hidden. An arm is a part of them and a

@@ -131,10 +131,6 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> tuple[Setting, tuple
             f"{ENV_ID}: the pool must have hidden['label'] and class_names of at least 2 classes: {pool!r}"
         )
     label = pool.hidden["label"].astype(np.int64)
-    if label.max() >= classes:
-        raise ConfigError(
-            f"{ENV_ID}: hidden['label'] must be < {classes} classes, actual largest value: {label.max()}"
-        )
     ids, test = pool.ids("train"), pool.ids("test")
     test = test[label[test] >= 0]
     if len(test) == 0:

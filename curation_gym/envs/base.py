@@ -117,7 +117,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         """Names of the columns of the context."""
         return self.task.context_features
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator | None, ...]:  # type: ignore[override]
         """The rows' generators."""
         return tuple(self.rngs)
@@ -189,7 +189,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return self._observation(), rewards, terminated, np.zeros(self.num_envs, np.bool_), infos
 
     def _restart_at_once(self, done: NDArray[np.bool_], infos: dict[str, Any]) -> dict[str, Any]:
-        """SAME_STEP: what the rows that are done end with moves to ``final_obs`` and ``final_info``; they begin anew."""
+        """SAME_STEP: the end of the rows that are done moves to ``final_obs`` and ``final_info``; they begin anew."""
         last = self._empty()
         self._observe(last)
         final = np.full(self.num_envs, None, dtype=object)
@@ -256,9 +256,14 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         mask = (options or {}).get("reset_mask")
         if mask is None:
             return np.ones(self.num_envs, np.bool_)
-        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+        if (
+            not isinstance(mask, np.ndarray)
+            or mask.shape != (self.num_envs,)
+            or mask.dtype != np.bool_
+            or not mask.any()
+        ):
             raise ValueError(
-                f"options['reset_mask'] must be a boolean array of shape ({self.num_envs},) with a True, actual: {mask!r}"
+                f"options['reset_mask'] must be a boolean ({self.num_envs},) array with a True, actual: {mask!r}"
             )
         return mask
 
@@ -328,7 +333,8 @@ class CurationEnv(gym.Env[Arrays, Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Items that may be chosen now, shape (n_items,)."""
-        return self.core.action_masks()[0]
+        masks: NDArray[np.bool_] = self.core.action_masks()[0]
+        return masks
 
     def optimum(self) -> float:
         """See :meth:`CurationVectorEnv.optimum`."""
@@ -345,4 +351,3 @@ def _row_info(infos: dict[str, Any]) -> dict[str, Any]:
         if not key.startswith("_") and infos[f"_{key}"][0]:
             info[key] = values[0].item() if values[0].ndim == 0 else values[0]
     return info
-

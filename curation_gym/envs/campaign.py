@@ -204,9 +204,7 @@ class Campaign:
             bounds.
         """
         covers, group = self.setting.covers, self.setting.group[self.left]
-        sums = np.stack(
-            [np.bincount(group, row[self.left], covers.shape[1]) for row in self.uncertainty], axis=1
-        )
+        sums = np.stack([np.bincount(group, row[self.left], covers.shape[1]) for row in self.uncertainty], axis=1)
         counts = self.samples_left()[:, None]
         share = np.divide(covers, counts, out=np.zeros(covers.shape), where=counts > 0)
         return share @ self._sums, share @ sums

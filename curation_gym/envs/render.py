@@ -74,7 +74,10 @@ def render_arms(
     mean = np.divide(ledger.reward_sum[row], pulls, out=np.zeros_like(pulls), where=pulls > 0)
     last = int(np.argmax(ledger.last_pull[row])) if step else -1
     title = f"{task.env_id}  step {step}"
-    gauges = [(f"{task.budget_unit} spent", float(labels.sum()), float(task.budget)), ("return", total, np.nan)]
+    gauges = [
+        (f"{task.budget_unit} spent", float(labels.sum()), float(task.budget)),
+        ("return", total, np.nan),
+    ]
     if env.render_mode == "ansi":
         longest = max(len(name) for name in task.arms)
         full = max(pulls.max(), 1)
@@ -115,5 +118,5 @@ def _image(figure: Figure, gauges: Sequence[tuple[str, float, float]]) -> NDArra
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

@@ -35,7 +35,9 @@ class RottingArmsConfig(Config):
         if not 0 <= self.payoff[0] <= self.payoff[1] <= 1:
             raise ValueError(f"payoff must be (low, high) with 0 <= low <= high <= 1, actual value: {self.payoff}")
         if self.half_life is not None and not 0 < self.half_life[0] <= self.half_life[1]:
-            raise ValueError(f"half_life must be (low, high) with 0 < low <= high, or null, actual value: {self.half_life}")
+            raise ValueError(
+                f"half_life must be (low, high) with 0 < low <= high, or null, actual value: {self.half_life}"
+            )
         if self.late_arms >= self.n_arms:
             raise ValueError(f"late_arms must be < n_arms = {self.n_arms}, actual value: {self.late_arms}")
         if self.means is not None and (len(self.means) != self.n_arms or not all(0 <= m <= 1 for m in self.means)):
@@ -81,7 +83,8 @@ class RottingArmsVectorEnv(CurationVectorEnv):
             drawn = rng.uniform(*cfg.payoff, cfg.n_arms)
             self._payoff[row] = drawn if cfg.means is None else cfg.means
             # log-uniform: half-lives of 5 and of 50 differ as much as 50 and 500
-            spread = np.exp(rng.uniform(*np.log(cfg.half_life or (1.0, 1.0)), cfg.n_arms)) / np.log(2)
+            low, high = cfg.half_life or (1.0, 1.0)
+            spread = np.exp(rng.uniform(np.log(low), np.log(high), cfg.n_arms)) / np.log(2)
             self._tau[row] = spread if cfg.half_life is not None else np.inf
             self._rise[row] = cfg.rise * rng.uniform(0.5, 1.5, cfg.n_arms)
             late = rng.permutation(cfg.n_arms)[: cfg.late_arms]

@@ -83,7 +83,9 @@ class SB3VecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         raise NotImplementedError("rows of a native vector environment share their attributes; construct another one")
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Call a method of the batched core and hand each row its part; ``action_masks`` is the one SB3 asks for."""
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
         return [result[index] for index in self._get_indices(indices)]

@@ -39,10 +39,10 @@ class ScoreSelectionVectorEnv(SelectionVectorEnv):
         return self.config.weights
 
     def _value(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> NDArray[np.float64]:
-        total = np.where(picked, self._score(ids), 0).sum(1, dtype=np.float64)
+        total: NDArray[np.float64] = np.where(picked, self._score(ids), 0).sum(1, dtype=np.float64)
         if self.config.reward == "sum":
             return total
-        return total / np.maximum(picked.sum(1), self.config.min_batch_size)
+        return np.asarray(total / np.maximum(picked.sum(1), self.config.min_batch_size))
 
     def _best_plan(self, row: int) -> tuple[NDArray[np.bool_], float]:
         cfg = self.config

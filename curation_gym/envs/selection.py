@@ -159,7 +159,12 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._total[rows] += reward
         self._shown[rows], self._shown_p[rows], self._shown_pick[rows] = ids, actions, picked
         terminated = (self._left[rows] == 0) | (self._step[rows] == cfg.horizon)
-        info = {"raw_reward": reward, "mean_reward": reward, "selected": count, "budget_left": self._left[rows]}
+        info = {
+            "raw_reward": reward,
+            "mean_reward": reward,
+            "selected": count,
+            "budget_left": self._left[rows],
+        }
         return reward, terminated, info
 
     def _keep(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> None:
@@ -209,7 +214,10 @@ class SelectionVectorEnv(CurationVectorEnv):
         cfg = self.config
         title = f"{self.env_id}  step {self._step[row]} of {cfg.horizon}"
         spent = float(cfg.budget - self._left[row])
-        gauges = [("budget spent", spent, float(cfg.budget)), ("return", float(self._total[row]), float("nan"))]
+        gauges = [
+            ("budget spent", spent, float(cfg.budget)),
+            ("return", float(self._total[row]), float("nan")),
+        ]
         scores = self._score(self._shown[row])
         return render_items(self, title, scores, self._shown_p[row], self._shown_pick[row], gauges)
 

@@ -102,9 +102,7 @@ def test_observations_stay_in_their_space_and_are_fresh(env_id: str) -> None:
 def test_every_row_of_five_is_the_scalar_environment(env_id: str, mode: AutoresetMode) -> None:
     """Gymnasium's own SyncVectorEnv over five scalar environments is the oracle, infos and autoresets included."""
     env, rng = make_vec(env_id, autoreset_mode=mode), np.random.default_rng(4)
-    oracle = gym.make_vec(
-        env_id, 5, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **SMALL[env_id]
-    )
+    oracle = gym.make_vec(env_id, 5, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **SMALL[env_id])
     seeds = [101, 7, 103, 2**40, 105]
     assert data_equivalence(env.reset(seed=list(seeds)), oracle.reset(seed=list(seeds)), exact=True)
     for _ in range(40):

@@ -1,0 +1,104 @@
+"""PPO on the item network: it learns, it resumes to the same tensors, it saves and loads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.checkpoint import CheckpointError
+from agents.ppo import PPOAgent, PPOBoxAgent
+from curation_gym.evaluation.rollout import evaluate, task_of
+from curation_gym.policy import PolicyError, make_policy
+from curation_gym.scenario import Scenario, Training
+from curation_gym.seeding import seeds_for
+
+POOL = {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "n_groups": 3, "dimension": 6, "seed": 5}
+SIZE = {"n_items": 8, "horizon": 8, "budget": 12}
+
+
+def scenario(env: str, **kwargs: object) -> Scenario:
+    settings = Training(total_timesteps=4096, n_envs=8, hyperparameters={"n_steps": 16, "batch_size": 64, "width": 16})
+    return Scenario(name="small", env=f"CurationGym/{env}", kwargs=kwargs, agents={"ppo": settings})
+
+
+SCORE = scenario("ScoreSelection-v0", pool=POOL, **SIZE)
+TASKS = {
+    "score": SCORE,
+    "ids": scenario("CoverageSelection-v0", pool=POOL, observation="ids", **SIZE),
+    "arms": scenario("RottingArms-v0", n_arms=5, horizon=20),
+}
+
+
+class Interrupt(BaseCallback):
+    """Ctrl-C in the middle of a rollout."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.at:
+            raise KeyboardInterrupt
+        return True
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("agent", [PPOAgent, PPOBoxAgent])
+def test_resumed_equals_uninterrupted_tensor_for_tensor(tmp_path: Path, name: str, agent: type) -> None:
+    chosen = TASKS[name]
+    task = task_of(chosen.env, chosen.kwargs)
+    whole = agent(task).learn(chosen, 3, total_timesteps=128 * 16)
+    with pytest.raises(KeyboardInterrupt):
+        agent(task).learn(chosen, 3, tmp_path, total_timesteps=128 * 16, callbacks=[Interrupt(128 * 12 + 40)])
+    th.manual_seed(99), np.random.seed(99)  # noqa: NPY002 - whatever else happened in between must not matter
+    resumed = agent(task).learn(chosen, 3, tmp_path, total_timesteps=128 * 16)
+    expected = whole.policy.network.state_dict()
+    for key, value in resumed.policy.network.state_dict().items():
+        assert th.equal(value, expected[key]), key
+    assert resumed.policy.header == whole.policy.header
+
+
+def test_seeds_differ_and_repeat() -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    weights = [PPOAgent(task).learn(SCORE, seed, total_timesteps=128).policy.network.logit.weight for seed in (1, 1, 2)]
+    assert th.equal(weights[0], weights[1])
+    assert not th.equal(weights[0], weights[2])
+
+
+def test_it_learns_what_a_threshold_knows(tmp_path: Path) -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    agent = PPOAgent(task, seed=0).learn(SCORE, 0, total_timesteps=16_384)
+    seeds = seeds_for(0, "evaluation", n=60)
+    episodes = evaluate(agent, SCORE.env, SCORE.kwargs, seeds)
+    random = evaluate(make_policy("baselines.random:Random", task, 0), SCORE.env, SCORE.kwargs, seeds)
+    score = (episodes.returns.mean() - random.returns.mean()) / (episodes.optimum.mean() - random.returns.mean())
+    assert score > 0.6
+    agent.save(tmp_path / "policy")
+    again = evaluate(PPOAgent.load(tmp_path / "policy", task, seed=0), SCORE.env, SCORE.kwargs, seeds)
+    assert again.returns.mean() == pytest.approx(episodes.returns.mean(), rel=0.02)
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=128)
+    file = tmp_path / "checkpoint.pt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="can't be continued from"):
+        PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=256)
+    file.write_bytes(whole)
+    wider = SCORE.model_copy(update={"agents": {"ppo": SCORE.agents["ppo"].model_copy(update={"n_envs": 4})}})
+    with pytest.raises(CheckpointError, match="was written for other environments"):
+        PPOAgent(task).learn(wider, 0, tmp_path, total_timesteps=256)
+
+
+def test_misuse_is_told() -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    with pytest.raises(PolicyError, match=r"call learn\(\) or load\(\) before predict"):
+        PPOAgent(task).predict({})
+    with pytest.raises(PolicyError, match="nothing was learned yet"):
+        PPOAgent(task).save("nowhere")
+    with pytest.raises(PolicyError, match=r"has no agents\.ppo"):
+        PPOAgent(task).learn(SCORE.model_copy(update={"agents": {}}))
