@@ -1,0 +1,92 @@
+from itertools import combinations
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from baselines import tuning
+from baselines.tuning import search_space, tune
+from curation_gym.policy import PolicyError
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import ROLES, seeds_for
+from curation_gym.task import Task
+
+SCENARIO = Scenario(
+    name="trial",
+    env="CurationGym/RottingArms-v0",
+    kwargs={"n_arms": 2, "horizon": 10, "means": [0.9, 0.1], "half_life": None, "noise": "none"},
+    overrides={"tuning": {"horizon": 6}},
+)
+OWN = f"{__name__}:Preference"
+
+
+class Preference:
+    """Pulls arm 0 with the given probability, so more is better."""
+
+    search_space: ClassVar[dict[str, tuple[float, float]]] = {"first": (0.0, 1.0)}
+
+    def __init__(self, task: Task, *, seed: int | None = None, first: float = 0.0) -> None:
+        assert task.horizon == 6, "the tuning overrides apply"
+        self.first, self.rng = first, np.random.default_rng(seed)
+
+    def predict(self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False):
+        return (self.rng.random(len(observation["mask"])) >= self.first).astype(np.int64), state
+
+
+class Untunable(Preference):
+    search_space: ClassVar[dict[str, tuple[float, float]]] = {}
+
+
+def test_the_best_trial_wins() -> None:
+    found = tune(OWN, SCENARIO, n_trials=12, n_seeds=8)
+    assert len(found.trials) == 12
+    assert found.trials.columns.tolist() == ["first", "score"]
+    assert found.trials["first"][0] == 0.0, "the first trial is the default"
+    best = found.trials.loc[found.trials["score"].idxmax()]
+    assert found.hyperparameters == {"first": best["first"]}
+    assert best["first"] == found.trials["first"].max() > 0.7
+    assert found.trials["first"].between(0, 1).all()
+
+
+def test_defaults_win_when_nothing_is_better() -> None:
+    assert tune(OWN, SCENARIO, n_trials=1, n_seeds=2).hyperparameters == {}
+
+
+def test_a_search_repeats_and_depends_on_the_master_seed() -> None:
+    one, same, other = (tune(OWN, SCENARIO, n_trials=4, n_seeds=2, master=m).trials for m in (0, 0, 1))
+    assert one.equals(same)
+    assert not one.equals(other)
+
+
+def test_only_tuning_seeds_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+
+    def spy(policy: Any, env_id: str, kwargs: Any, seeds: list[int], **rest: Any) -> Any:
+        used.extend(seeds)
+        return evaluate(policy, env_id, kwargs, seeds, **rest)
+
+    evaluate = tuning.evaluate
+    monkeypatch.setattr(tuning, "evaluate", spy)
+    tune(OWN, SCENARIO, n_trials=3, n_seeds=4)
+    assert used == seeds_for(0, "tuning", n=4) * 3
+
+
+def test_the_roles_share_no_seed() -> None:
+    drawn = {role: {s for run in range(50) for s in seeds_for(0, role, run, 200)} for role in ROLES}
+    assert all(len(seeds) == 50 * 200 for seeds in drawn.values())
+    for one, other in combinations(ROLES, 2):
+        assert not drawn[one] & drawn[other]
+
+
+def test_what_has_no_search_space_is_refused() -> None:
+    name = f"{__name__}:Untunable"
+    assert search_space(name) == {}
+    assert search_space("some/path.zip") == {}
+    with pytest.raises(PolicyError, match="nothing to tune"):
+        tune(name, SCENARIO, n_trials=2, n_seeds=2)
+
+
+@pytest.mark.parametrize("numbers", [{"n_trials": 0, "n_seeds": 1}, {"n_trials": 1, "n_seeds": 0}])
+def test_at_least_one_trial_and_seed(numbers: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be >= 1"):
+        tune(OWN, SCENARIO, **numbers)

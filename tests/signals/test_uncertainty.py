@@ -1,0 +1,104 @@
+"""Uncertainty measures: known cases, and the laws they obey."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation_gym.signals import uncertainty
+from curation_gym.signals.uncertainty import MEASURES, all_measures, bound
+
+names = st.sampled_from(sorted(MEASURES))
+
+
+@st.composite
+def ensembles(draw: st.DrawFn) -> np.ndarray:
+    """Probabilities (members, samples, classes) from nearly uniform to nearly certain, some exactly 0."""
+    members, samples, classes = draw(st.integers(2, 6)), draw(st.integers(1, 5)), draw(st.integers(2, 7))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    p = rng.dirichlet(np.full(classes, draw(st.sampled_from([0.05, 1.0, 50.0]))), (members, samples))
+    p[p < draw(st.sampled_from([0.0, 0.1]))] = 0
+    p /= p.sum(-1, keepdims=True)
+    return p.astype(draw(st.sampled_from([np.float32, np.float64])))
+
+
+@given(ensembles(), names)
+def test_range(p: np.ndarray, name: str) -> None:
+    score = MEASURES[name](p)
+    assert score.shape == (p.shape[1],)
+    assert (score >= -1e-6).all()
+    assert (score <= bound(name, p.shape[0], p.shape[2]) + 1e-5).all()
+
+
+@given(ensembles(), names, st.randoms(use_true_random=False))
+def test_names_of_classes_do_not_matter(p: np.ndarray, name: str, random: object) -> None:
+    order = list(range(p.shape[2]))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(MEASURES[name](p[..., order]), MEASURES[name](p), atol=1e-5)
+
+
+@given(ensembles(), names, st.randoms(use_true_random=False))
+def test_order_of_members_does_not_matter_but_for_the_single_model(p: np.ndarray, name: str, random: object) -> None:
+    order = list(range(len(p)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    if name == "entropy":
+        np.testing.assert_allclose(uncertainty.entropy(p[order]), uncertainty.entropy(p, member=order[0]))
+    else:
+        np.testing.assert_allclose(MEASURES[name](p[order]), MEASURES[name](p), atol=1e-5)
+
+
+@given(ensembles())
+def test_total_is_within_plus_between(p: np.ndarray) -> None:
+    total = uncertainty.member_entropy(p) + uncertainty.disagreement(p)
+    np.testing.assert_allclose(uncertainty.ensemble_entropy(p), total, atol=1e-5)
+
+
+@given(ensembles())
+def test_disagreement_is_the_expected_divergence_from_the_mean(p: np.ndarray) -> None:
+    expected = np.zeros(p.shape[1])
+    for sample in range(p.shape[1]):
+        mean = [sum(float(member[sample, k]) for member in p) / len(p) for k in range(p.shape[2])]
+        for member in p:
+            for k, q in enumerate(mean):
+                if member[sample, k] > 0:
+                    expected[sample] += float(member[sample, k]) * np.log(float(member[sample, k]) / q) / len(p)
+    np.testing.assert_allclose(uncertainty.disagreement(p), expected, atol=1e-5)
+
+
+@given(ensembles())
+def test_members_that_agree_have_no_disagreement(p: np.ndarray) -> None:
+    same = np.repeat(p[:1], 3, axis=0)
+    np.testing.assert_allclose(uncertainty.disagreement(same), 0, atol=1e-5)
+    np.testing.assert_allclose(uncertainty.ensemble_entropy(same), uncertainty.entropy(p), atol=1e-5)
+
+
+@given(ensembles())
+def test_all_at_once_is_each_alone(p: np.ndarray) -> None:
+    np.testing.assert_array_equal(all_measures(p), np.stack([measure(p) for measure in MEASURES.values()]))
+
+
+def test_known_cases() -> None:
+    uniform = np.full((3, 1, 4), 0.25)
+    for name in MEASURES:
+        expected = 0 if name == "disagreement" else bound(name, 3, 4)
+        np.testing.assert_allclose(MEASURES[name](uniform), expected)
+    certain = np.broadcast_to(np.eye(4)[:1], (3, 1, 4))
+    for name in MEASURES:
+        np.testing.assert_allclose(MEASURES[name](certain), 0, atol=1e-12)
+    opposed = np.eye(2)[:, None]  # two members, each certain of another class
+    assert uncertainty.disagreement(opposed)[0] == pytest.approx(np.log(2)) == bound("disagreement", 2, 5)
+    assert uncertainty.member_entropy(opposed)[0] == 0
+    assert uncertainty.margin(opposed)[0] == 1
+    p = np.array([[[0.5, 0.3, 0.2]]])
+    assert uncertainty.margin(p)[0] == pytest.approx(0.8)
+    assert uncertainty.least_confidence(p)[0] == pytest.approx(0.5)
+    assert uncertainty.entropy(p)[0] == pytest.approx(1.0296530)
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ValueError, match=r"must have shape \(members, samples, classes\), actual shape: \(3, 4\)"):
+        uncertainty.margin(np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"measure must be one of entropy, .*actual value: 'gini'"):
+        bound("gini", 2, 2)
+    with pytest.raises(ValueError, match="members and classes must be >= 2, actual values: 1, 3"):
+        bound("disagreement", 1, 3)
