@@ -27,5 +27,5 @@ class Stratified(SelectionRule):
         count = member.sum(-2, keepdims=True)
         present = (count > 0).sum(-1)
         own = (member * count).sum(-1)
-        share = mask.sum(-1, keepdims=True) / (present * np.maximum(own, 1))
+        share = mask.sum(-1, keepdims=True) / np.maximum(present * own, 1)
         return np.minimum(rate * share, 1.0)

@@ -14,6 +14,10 @@ from curation_gym.pools.build import build_pool
 from curation_gym.pools.features import columns_after, columns_before, feature_table
 from curation_gym.task import Column, Task
 
+# Memory is read in blocks of one shape, as far as any row has filled it. What is empty adds nothing, and BLAS rounds
+# the same whatever the other rows hold, so a row of many equals the scalar environment bit for bit.
+_BLOCK = 32
+
 
 class SelectionConfig(Config):
     """Arguments that every Selection environment takes."""
@@ -70,8 +74,9 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._plan = np.zeros((e, t, n), np.int32)
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
-        self._kept = np.zeros((e, b, pool.dimension), np.float32)  # unit embeddings of what was selected
-        self._kept_log_miss = np.zeros((e, b), np.float32)
+        room = -(-b // _BLOCK) * _BLOCK
+        self._kept = np.zeros((e, room, pool.dimension), np.float32)  # unit embeddings of what was selected
+        self._kept_log_miss = np.zeros((e, room), np.float32)
         self._step = np.zeros(e, np.int64)
         self._left = np.zeros(e, np.int64)
         self._total = np.zeros(e)
@@ -203,12 +208,17 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""
-        # Always the whole memory: with another shape BLAS rounds otherwise, and a row would depend on the other rows.
-        norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        cosine = vectors @ self._kept.transpose(0, 2, 1) / np.maximum(norms, 1e-12)
-        state[..., 0] = 1 - np.clip(cosine.max(-1), 0, 1)
-        near = (cosine > self.config.near).astype(np.float32)
-        state[..., 1] = np.exp(near @ self._kept_log_miss[..., None])[..., 0]
+        length = np.sqrt(np.einsum("rid,rid->ri", vectors, vectors))[..., None]
+        nearest, log_miss = np.zeros_like(length), np.zeros_like(length)
+        used = self.config.budget - int(self._left.min())
+        for start in range(0, used, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            cosine = vectors @ self._kept[:, block].transpose(0, 2, 1) / np.maximum(length, 1e-12)
+            np.maximum(nearest, cosine.max(-1, keepdims=True), out=nearest)
+            near = (cosine > self.config.near).astype(np.float32)
+            log_miss += near @ self._kept_log_miss[:, block, None]
+        state[..., 0] = 1 - np.minimum(nearest[..., 0], 1)
+        state[..., 1] = np.exp(log_miss[..., 0])
 
     def _frame(self, row: int) -> str | NDArray[np.uint8]:
         cfg = self.config

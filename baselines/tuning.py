@@ -1,0 +1,71 @@
+"""Random search for a baseline's hyperparameters, on tuning seeds only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curation_gym.evaluation.rollout import evaluate, task_of
+from curation_gym.policy import PolicyError, make_policy, policy_class
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found.
+
+    Attributes:
+        hyperparameters: of the best trial; empty when the class's own defaults were best.
+        trials: one row per trial: the hyperparameters, and ``score``, the metric's mean over tuning seeds.
+    """
+
+    hyperparameters: dict[str, float]
+    trials: pd.DataFrame
+
+
+def search_space(policy: str) -> dict[str, tuple[float, float]]:
+    """The ranges that a ``module:Class`` states in ``search_space``; empty when it has nothing to tune."""
+    return dict(getattr(policy_class(policy), "search_space", {})) if ":" in policy else {}
+
+
+def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master: int = 0) -> Tuned:
+    """Search uniformly within the class's ``search_space``.
+
+    Every trial acts on the same seeds of the role ``tuning``, in the scenario as its tuning overrides have
+    it; evaluation seeds are never touched. The first trial is the class's defaults. Bergstra and Bengio,
+    "Random Search for Hyper-Parameter Optimization", JMLR 13 (2012).
+
+    Args:
+        policy: ``module:Class`` with a ``search_space``.
+        scenario: whose metric is to be as large as possible.
+        n_trials: constructions tried, ≥ 1.
+        n_seeds: episodes per trial, ≥ 1.
+        master: seed of the study.
+
+    Raises:
+        PolicyError: when the class states no search space.
+        ValueError: for a number of trials or seeds below 1.
+    """
+    space = search_space(policy)
+    if not space:
+        raise PolicyError(f"{policy} has nothing to tune: it states no search_space")
+    if min(n_trials, n_seeds) < 1:
+        raise ValueError(f"n_trials and n_seeds must be >= 1, actual values: {n_trials}, {n_seeds}")
+    kwargs = scenario.kwargs_for("tuning")
+    task = task_of(scenario.env, kwargs)
+    seeds = seeds_for(master, "tuning", run=0, n=n_seeds)
+    rng = np.random.default_rng(seeds_for(master, "tuning", run=1))
+    policy_seed = seeds_for(master, "tuning", run=2)[0]
+    trials: list[dict[str, Any]] = []
+    best: dict[str, float] = {}
+    for trial in range(n_trials):
+        values = {name: float(rng.uniform(*bounds)) for name, bounds in space.items()} if trial else {}
+        acting = make_policy(policy, task, policy_seed, **values)
+        episodes = evaluate(acting, scenario.env, kwargs, seeds, curves=scenario.recorded)
+        score = float(episodes.score(scenario.metric).mean())
+        if not trials or score > max(row["score"] for row in trials):
+            best = values
+        trials.append({name: values.get(name, getattr(acting, name, np.nan)) for name in space} | {"score": score})
+    return Tuned(best, pd.DataFrame(trials))

@@ -1,0 +1,122 @@
+"""Selection baselines against what they say they do, on observations made by hand."""
+
+import numpy as np
+import pytest
+
+from baselines.heuristic import Heuristic
+from baselines.raft import Greedy, Raft
+from baselines.reference import Hindsight
+from baselines.static_filter import NoveltyFilter, StaticFilter
+from baselines.stratified import Stratified
+from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.rotting_arms import RottingArmsVectorEnv
+from curation_gym.envs.score_selection import ScoreSelectionVectorEnv
+from curation_gym.policy import Policy, PolicyError
+from curation_gym.pools import Pool
+from curation_gym.task import Task
+
+RULES = [Heuristic, StaticFilter, NoveltyFilter, Raft, Greedy, Stratified]
+SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    rng = np.random.default_rng(0)
+    signals = {name: rng.random(60) for name in ("safety", "alignment", "utility")}
+    embeddings = rng.random((60, 2), dtype=np.float32)
+    pool = Pool(embeddings, signals, domain=np.arange(60) % 3, domain_names=("a", "b", "c"))
+    return ScoreSelectionVectorEnv(1, pool=pool, **SHAPE).task
+
+
+def seen(task: Task, mask: list[int] | None = None, **columns: list[float]) -> dict[str, np.ndarray]:
+    item = np.zeros((task.n_items, len(task.item)), np.float32)
+    for name, values in {"novelty": [1.0] * 6, "freshness": [1.0] * 6, **columns}.items():
+        item[:, task.item_features.index(name.replace("__", "="))] = values
+    return {"item": item, "context": np.ones(2, np.float32), "mask": np.array(mask or [1] * 6, np.int8)}
+
+
+def scored(task: Task, score: list[float], **rest: list[float]) -> dict[str, np.ndarray]:
+    """All three signals alike, so that the weighted score is ``score``."""
+    return seen(task, safety=score, alignment=score, utility=score, **rest)
+
+
+SCORES = [0.9, 0.2, 0.6, 0.7, 0.4, 0.8]
+
+
+def test_static_filter_is_a_threshold(task: Task) -> None:
+    chosen, _ = StaticFilter(task, threshold=0.65).predict(scored(task, SCORES))
+    np.testing.assert_array_equal(chosen, [1, 0, 0, 1, 0, 1])
+
+
+def test_novelty_filter_discounts_what_is_covered(task: Task) -> None:
+    fresh = [0.5, 1, 1, 1, 1, 1]
+    chosen, _ = NoveltyFilter(task, threshold=0.55).predict(scored(task, SCORES, freshness=fresh))
+    np.testing.assert_array_equal(chosen, [0, 0, 1, 1, 0, 1])
+    observation = scored(task, SCORES, freshness=fresh, novelty=[1, 1, 0.25, 1, 1, 1])
+    chosen, _ = NoveltyFilter(task, threshold=0.55, power=0.5).predict(observation)
+    np.testing.assert_array_equal(chosen, [0, 0, 0, 1, 0, 1])
+
+
+def test_raft_takes_the_best_k(task: Task) -> None:
+    assert Raft(task).k == 2
+    np.testing.assert_array_equal(Raft(task).predict(scored(task, SCORES))[0], [1, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(Raft(task, k=3).predict(scored(task, SCORES))[0], [1, 0, 0, 1, 0, 1])
+    np.testing.assert_array_equal(
+        Greedy(task).predict(scored(task, SCORES, freshness=[0.5, 1, 1, 1, 1, 1]))[0], [0, 0, 0, 1, 0, 1]
+    )
+
+
+def test_heuristic_needs_every_signal_and_some_novelty(task: Task) -> None:
+    observation = seen(
+        task,
+        safety=[0.9, 0.9, 0.9, 0.4, 0.5, 0.9],
+        alignment=[0.9, 0.9, 0.4, 0.9, 0.5, 0.9],
+        utility=[0.9, 0.9, 0.9, 0.9, 0.5, 0.9],
+        novelty=[1, 0.05, 1, 1, 1, 0.1],
+    )
+    np.testing.assert_array_equal(Heuristic(task).predict(observation)[0], [1, 0, 0, 0, 1, 1])
+
+
+def test_stratified_gives_every_domain_the_same_expectation(task: Task) -> None:
+    observation = seen(task, domain__a=[1, 1, 1, 1, 0, 0], domain__b=[0, 0, 0, 0, 1, 1])
+    p, _ = Stratified(task).predict(observation)
+    rate = 8 / 24
+    np.testing.assert_allclose(p, [rate * 6 / (2 * 4)] * 4 + [rate * 6 / (2 * 2)] * 2, rtol=1e-6)
+    assert p[:4].sum() == pytest.approx(p[4:].sum()) == pytest.approx(rate * 6 / 2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_masked_items_are_never_selected_and_batches_work(task: Task, rule: type) -> None:
+    policy = rule(task, seed=0)
+    assert isinstance(policy, Policy)
+    one = scored(task, SCORES)
+    one["mask"][[0, 5]] = 0
+    p, _ = policy.predict(one)
+    assert (p[[0, 5]] == 0).all()
+    assert p.dtype == np.float32
+    batch, _ = policy.predict({key: np.stack([value, value]) for key, value in one.items()})
+    np.testing.assert_array_equal(batch, [p, p])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_other_tasks_are_refused(rule: type, small_pool: Pool) -> None:
+    with pytest.raises(PolicyError, match="needs a Selection task with dense observations"):
+        rule(RottingArmsVectorEnv(1).task)
+    with pytest.raises(PolicyError, match="needs a Selection task with dense observations"):
+        rule(ScoreSelectionVectorEnv(1, pool=small_pool, observation="ids", **SHAPE).task)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kwargs"),
+    [(StaticFilter, {"threshold": 1.2}), (Heuristic, {"floor": -1}), (Raft, {"k": 0}), (Raft, {"k": 7})],
+)
+def test_bad_hyperparameters(task: Task, rule: type, kwargs: dict) -> None:
+    with pytest.raises(PolicyError, match="must be in"):
+        rule(task, **kwargs)
+
+
+def test_the_reference_must_be_bound_to_what_it_knows(task: Task) -> None:
+    with pytest.raises(PolicyError, match=r"call bind\(env\) first"):
+        Hindsight(task).predict({})
+    with pytest.raises(PolicyError, match="Hindsight knows no optimum"):
+        Hindsight(task).bind(AnnotationAllocationVectorEnv(1))
