@@ -12,12 +12,17 @@ POLICIES = {
     "novelty_filter": "baselines.static_filter:NoveltyFilter",
     "raft": "baselines.raft:Raft",
     "greedy": "baselines.raft:Greedy",
+    "round_robin": "baselines.round_robin:RoundRobin",
+    "uncertainty": "baselines.uncertainty:Uncertainty",
+    "ensemble_uncertainty": "baselines.uncertainty:EnsembleUncertainty",
+    "margin": "baselines.uncertainty:Margin",
     "ucb1": "agents.bandits:UCB1",
     "thompson_gaussian": "agents.bandits:ThompsonGaussian",
     "thompson_beta": "agents.bandits:ThompsonBeta",
     "ppo": "agents.ppo:PPOAgent",
     "ppo_box": "agents.ppo:PPOBoxAgent",
     "reference": "baselines.reference:Hindsight",
+    "lookahead": "baselines.lookahead:Lookahead",
 }
 
 

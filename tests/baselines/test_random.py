@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -56,6 +58,15 @@ def test_weights_are_uniform() -> None:
     weights, _ = policy.predict(observe(np.ones((20_000, 6))))
     np.testing.assert_allclose(weights.mean(0), 0.5, atol=0.01)
     np.testing.assert_allclose(weights.std(0), 12**-0.5, atol=0.01)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 1, (3,))])
+def test_where_an_arm_is_random_sampling_it_is_pulled(space: spaces.Space) -> None:
+    arms = ("all/margin", "all/random", "all/entropy")
+    task = replace(make_task("allocation", space, n_items=3), arms=arms)
+    action, _ = Random(task, seed=0).predict(observe(np.ones((4, 3))))
+    chosen = action if action.ndim == 1 else action.argmax(-1)
+    assert chosen.tolist() == [1] * 4
 
 
 def test_the_seed_decides() -> None:

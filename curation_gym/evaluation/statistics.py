@@ -1,0 +1,253 @@
+"""How policies are compared: scores, their aggregates, and how sure one can be of them.
+
+The aggregates are those of Agarwal, Schwarzer, Castro, Courville and Bellemare, "Deep Reinforcement Learning
+at the Edge of the Statistical Precipice" (NeurIPS 2021): interquartile mean, performance profile and
+probability of improvement, with percentile intervals from a bootstrap that resamples seeds within each task.
+Scores are passed as one array per task, seeds on its last axis; a single task is a list of one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import trim_mean
+
+Scores = Sequence[NDArray[np.float64]]
+Statistic = Callable[[Scores], NDArray[np.float64]]
+"""Of arrays (…, n_seeds), one per task; keeps the leading axes, along which resamples are laid out."""
+
+
+class Estimate(NamedTuple):
+    """A value with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """For a table: three decimals of what is below 10, fewer of what is larger."""
+        size = max((abs(x) for x in self if np.isfinite(x)), default=0.0)
+        digits = 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+# ---------------------------------------------------------------------- scores
+def normalized_scores(policy: ArrayLike, random: ArrayLike, optimum: ArrayLike) -> NDArray[np.float64]:
+    """(π − random) / (optimum − random), seed by seed: 0 is as good as random, 1 is optimal.
+
+    Args:
+        policy, random, optimum: (n_seeds,), the same seeds in the same order.
+
+    Raises:
+        ValueError: when shapes differ, or random is as good as the optimum on a seed: that can't be scored.
+    """
+    values, low, high = (np.asarray(x, np.float64) for x in (policy, random, optimum))
+    if not values.shape == low.shape == high.shape or values.ndim != 1:
+        raise ValueError(f"scores must be paired (n_seeds,), actual: {values.shape}, {low.shape}, {high.shape}")
+    room = high - low
+    if not (room > 0).all():
+        bad = int(np.argmin(room))
+        raise ValueError(f"seed {bad} can't be scored: random {low[bad]:.6g} is not below the optimum {high[bad]:.6g}")
+    return (values - low) / room
+
+
+def interquartile_mean(scores: Scores) -> NDArray[np.float64]:
+    """Mean of the middle half of all scores of all tasks together."""
+    return np.asarray(trim_mean(np.concatenate(list(scores), axis=-1), 0.25, axis=-1))
+
+
+def mean(scores: Scores) -> NDArray[np.float64]:
+    """Mean over tasks of the mean over seeds."""
+    return np.asarray(np.mean([task.mean(-1) for task in scores], axis=0))
+
+
+# ------------------------------------------------------------------- intervals
+def bootstrap(
+    statistic: Statistic, scores: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """A statistic with its stratified percentile bootstrap interval.
+
+    Args:
+        statistic: for example :func:`interquartile_mean`.
+        scores: (…, n_seeds) per task. Seeds are resampled within the task; what the leading axes hold (the
+            two policies of a pair) stays together.
+        n: resamples.
+        confidence: of the interval, in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        ValueError: for a task without seeds, or a score that is NaN.
+    """
+    for index, task in enumerate(scores):
+        if task.shape[-1] == 0 or np.isnan(task).any():
+            raise ValueError(f"task {index} has no scores, or a score that is NaN")
+    rng = np.random.default_rng(seed)
+    resampled = [task[..., rng.integers(task.shape[-1], size=(n, task.shape[-1]))] for task in scores]
+    return _estimate(float(statistic(scores)), statistic(resampled), confidence)
+
+
+def interval(values: ArrayLike) -> Estimate:
+    """Mean over seeds, (n_seeds,), with its 95 % bootstrap interval."""
+    return bootstrap(mean, [np.asarray(values, np.float64)])
+
+
+def probability_of_improvement(
+    x: Scores, y: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """P(X > Y) + ½ P(X = Y) for a random seed of each, averaged over tasks: Mann–Whitney's U, scaled.
+
+    Args:
+        x, y: one array of scores per task, the same tasks in the same order. Seeds of x and y are resampled
+            independently, as the paper does; with paired seeds that is conservative.
+
+    Raises:
+        ValueError: when the tasks differ in number.
+    """
+    if len(x) != len(y) or not x:
+        raise ValueError(f"x and y must hold the same tasks, actual numbers: {len(x)} and {len(y)}")
+    rng = np.random.default_rng(seed)
+    values, draws = [], np.zeros(n)
+    for a, b in zip(x, y, strict=True):
+        wins = (a[:, None] > b) + 0.5 * (a[:, None] == b)
+        values.append(wins.mean())
+        # A resample is a count per seed, so every resample of a task is one pair of matrix products.
+        left = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), n) / len(a)
+        right = rng.multinomial(len(b), np.full(len(b), 1 / len(b)), n) / len(b)
+        draws += ((left @ wins) * right).sum(1) / len(x)
+    return _estimate(float(np.mean(values)), np.clip(draws, 0, 1), confidence)  # sums of weights round
+
+
+def paired_difference(x: Scores, y: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Mean over tasks of the mean of x − y over paired seeds; seeds are resampled in pairs."""
+    differences = [np.asarray(a) - np.asarray(b) for a, b in zip(x, y, strict=True)]
+    return bootstrap(mean, differences, n=n, confidence=confidence, seed=seed)
+
+
+def performance_profile(scores: Scores, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of runs whose score is above each threshold, averaged over tasks; falls from 1 to 0.
+
+    Args:
+        scores: one array per task.
+        thresholds: (k,).
+
+    Returns:
+        (k,) in [0, 1].
+    """
+    shares = [(np.asarray(task)[:, None] > thresholds).mean(0) for task in scores]
+    return np.asarray(np.mean(shares, axis=0))
+
+
+# ---------------------------------------------------------------------- curves
+def area_under_curve(steps: ArrayLike, values: ArrayLike, *, end: float | None = None) -> float:
+    """Mean height of a step curve: a value holds from its step until the next one.
+
+    Args:
+        steps: (k,), what was spent at each measurement, ascending.
+        values: (k,).
+        end: where the curve ends; its last step by default. What lies behind it is ignored.
+
+    Returns:
+        The area divided by (end − first step), in the unit of ``values``; the last value when that is 0.
+    """
+    at, height = _curve(steps, values)
+    stop = at[-1] if end is None else end
+    edges = np.minimum(np.append(at, stop), stop)
+    span = stop - at[0]
+    if span < 0:
+        raise ValueError(f"end must be >= the first step {at[0]:g}, actual value: {end}")
+    return float(np.diff(edges) @ height / span) if span > 0 else float(height[-1])
+
+
+def mean_curve(
+    curves: Sequence[tuple[ArrayLike, ArrayLike]], grid: ArrayLike, *, n: int = 1000, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean over seeds of step curves, read at ``grid``, with its pointwise 95 % bootstrap interval.
+
+    Args:
+        curves: (steps, values) per seed.
+        grid: (k,), not before any curve's first step.
+
+    Returns:
+        mean, low and high, each (k,).
+    """
+    heights = np.stack([value_at(steps, values, grid) for steps, values in curves])
+    if np.isnan(heights).any():
+        raise ValueError("grid begins before a curve does")
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(heights), np.full(len(heights), 1 / len(heights)), n) / len(heights)
+    low, high = np.quantile(weights @ heights, [0.025, 0.975], axis=0)
+    return heights.mean(0), low, high
+
+
+def value_at(steps: ArrayLike, values: ArrayLike, where: ArrayLike) -> NDArray[np.float64]:
+    """A step curve read at ``where``: the last value measured at or before it, NaN before the first."""
+    at, height = _curve(steps, values)
+    index = np.searchsorted(at, np.asarray(where), side="right") - 1
+    return np.where(index >= 0, height[np.maximum(index, 0)], np.nan)
+
+
+def first_crossing(steps: ArrayLike, values: ArrayLike, target: float) -> float:
+    """What was spent when the curve first reached ``target`` (≥); infinity when it never did."""
+    at, height = _curve(steps, values)
+    reached = np.flatnonzero(height >= target)
+    return float(at[reached[0]]) if len(reached) else float("inf")
+
+
+def labels_to_target(crossings: ArrayLike, *, n: int = 2000, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Median over seeds of :func:`first_crossing`, with its interval; infinite if most never cross."""
+    return bootstrap(_median, [np.asarray(crossings, np.float64)], n=n, confidence=confidence, seed=seed)
+
+
+def savings(
+    policy: ArrayLike,
+    baseline: ArrayLike,
+    budget: float,
+    *,
+    n: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Share of the baseline's labels that the policy saves on its way to a target.
+
+    1 − median(policy) / median(baseline) over paired seeds. A target that wasn't reached counts as the whole
+    budget: it never makes a saving of the policy, and of the baseline it makes a lower bound.
+
+    Args:
+        policy, baseline: (n_seeds,) crossings, the same seeds in the same order.
+        budget: what an episode may spend, > 0.
+
+    Raises:
+        ValueError: for another budget, or a baseline that needed nothing.
+    """
+    if not (budget > 0 and np.min(baseline) > 0):
+        raise ValueError(f"budget and the baseline's labels must be > 0, actual: {budget} and {np.min(baseline)}")
+    pairs = np.minimum(np.stack([policy, baseline]).astype(np.float64), budget)
+    return bootstrap(_saved, [pairs], n=n, confidence=confidence, seed=seed)
+
+
+def _saved(scores: Scores) -> NDArray[np.float64]:
+    policy, baseline = np.median(scores[0], axis=-1)
+    return np.asarray(1 - policy / baseline)
+
+
+def _median(scores: Scores) -> NDArray[np.float64]:
+    return np.asarray(np.median(scores[0], axis=-1))
+
+
+def _estimate(value: float, draws: NDArray[np.float64], confidence: float) -> Estimate:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), actual value: {confidence}")
+    tail = (1 - confidence) / 2
+    # Infinite draws (a target that was never reached) can be ordered but not interpolated.
+    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
+    return Estimate(value, float(low), float(high))
+
+
+def _curve(steps: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    at, height = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    if at.ndim != 1 or at.shape != height.shape or len(at) == 0:
+        raise ValueError(f"a curve needs (k,) steps and (k,) values, k > 0; actual: {at.shape} and {height.shape}")
+    if (np.diff(at) < 0).any():
+        raise ValueError("the steps of a curve must be ascending")
+    return at, height

@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from curation_gym.evaluation.statistics import (
+    Estimate,
+    area_under_curve,
+    bootstrap,
+    first_crossing,
+    interquartile_mean,
+    interval,
+    labels_to_target,
+    mean,
+    mean_curve,
+    normalized_scores,
+    paired_difference,
+    performance_profile,
+    probability_of_improvement,
+    savings,
+    value_at,
+)
+
+finite = st.floats(-100, 100)
+scores = arrays(np.float64, st.integers(1, 12), elements=finite)
+
+
+# ---------------------------------------------------------------------- scores
+def test_normalized_score_by_hand() -> None:
+    assert normalized_scores([5, 10], [0, 10], [10, 20]).tolist() == [0.5, 0.0]
+
+
+def test_normalized_score_names_the_seed_that_cannot_be_scored() -> None:
+    with pytest.raises(ValueError, match="seed 1 can't be scored"):
+        normalized_scores([1, 1], [0, 3], [2, 3])
+    with pytest.raises(ValueError, match="paired"):
+        normalized_scores([1, 1], [0], [2, 3])
+
+
+@given(arrays(np.float64, 6, elements=finite), st.floats(0.1, 10), finite)
+def test_normalized_score_ignores_the_unit_of_the_reward(policy: np.ndarray, scale: float, shift: float) -> None:
+    random, optimum = np.zeros(6), np.arange(1.0, 7.0)
+    expected = normalized_scores(policy, random, optimum)
+    actual = normalized_scores(scale * policy + shift, scale * random + shift, scale * optimum + shift)
+    np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-6)
+    assert normalized_scores(random, random, optimum).tolist() == [0] * 6
+    assert normalized_scores(optimum, random, optimum).tolist() == [1] * 6
+
+
+def test_interquartile_mean_by_hand() -> None:
+    # 8 scores of two tasks together: the lowest two and the highest two are dropped
+    assert interquartile_mean([np.array([0.0, 1, 2, 100]), np.array([-50.0, 3, 4, 5])]) == 2.5
+
+
+@given(scores)
+def test_interquartile_mean_lies_within_and_ignores_order(task: np.ndarray) -> None:
+    value = interquartile_mean([task])
+    assert task.min() - 1e-9 <= value <= task.max() + 1e-9
+    assert interquartile_mean([task[::-1]]) == pytest.approx(value)
+
+
+def test_mean_weighs_tasks_equally() -> None:
+    assert mean([np.array([1.0]), np.array([3.0, 3, 3])]) == 2
+
+
+# ------------------------------------------------------------------- intervals
+def test_bootstrap_interval_of_a_mean_is_the_textbook_one() -> None:
+    sample = np.random.default_rng(3).normal(10, 2, 400)
+    estimate = interval(sample)
+    half = 1.96 * sample.std() / np.sqrt(400)
+    assert estimate.value == pytest.approx(sample.mean())
+    assert estimate.low == pytest.approx(sample.mean() - half, abs=0.15 * half)
+    assert estimate.high == pytest.approx(sample.mean() + half, abs=0.15 * half)
+
+
+def test_bootstrap_resamples_within_each_task() -> None:
+    """Tasks of very different level: between-task differences don't widen the interval."""
+    estimate = bootstrap(mean, [np.full(5, 0.0), np.full(5, 1000.0)])
+    assert estimate == Estimate(500, 500, 500)
+
+
+def test_bootstrap_keeps_pairs_together() -> None:
+    pair = np.stack([np.arange(10.0), np.arange(10.0) + 1])
+
+    def difference(tasks: list[np.ndarray]) -> np.ndarray:
+        return tasks[0][1].mean(-1) - tasks[0][0].mean(-1)
+
+    assert bootstrap(difference, [pair]) == pytest.approx((1, 1, 1))
+
+
+@given(st.lists(scores, min_size=1, max_size=3))
+def test_the_interval_holds_the_mean_and_repeats(tasks: list[np.ndarray]) -> None:
+    first, second = (bootstrap(mean, tasks, n=200, confidence=0.999) for _ in range(2))
+    assert first == second
+    assert first.low - 1e-9 <= first.value <= first.high + 1e-9
+
+
+@pytest.mark.parametrize("bad", [np.array([]), np.array([1.0, np.nan])])
+def test_bootstrap_refuses_what_has_no_value(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="task 1 has no scores, or a score that is NaN"):
+        bootstrap(mean, [np.ones(3), bad])
+
+
+def test_confidence_must_be_a_probability() -> None:
+    with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\), actual value: 95"):
+        bootstrap(mean, [np.ones(3)], confidence=95)
+
+
+def test_probability_of_improvement_by_hand() -> None:
+    # pairs (x, y): 1>0, 1<2, 2>0, 2=2 -> (1 + 0 + 1 + 0.5) / 4; the second task is all ties
+    x, y = [np.array([1.0, 2]), np.array([7.0])], [np.array([0.0, 2]), np.array([7.0])]
+    assert probability_of_improvement(x, y).value == (0.625 + 0.5) / 2
+
+
+@given(scores, scores)
+def test_probability_of_improvement_is_antisymmetric(x: np.ndarray, y: np.ndarray) -> None:
+    forward, backward = (probability_of_improvement([a], [b], n=50) for a, b in ((x, y), (y, x)))
+    assert forward.value + backward.value == pytest.approx(1)
+    assert 0 <= forward.low <= forward.high <= 1
+    assert probability_of_improvement([x], [x], n=50).value == pytest.approx(0.5)
+
+
+def test_probability_of_improvement_interval_equals_plain_resampling() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.5, 1, 30), rng.normal(0, 1, 30)
+    draws = []
+    for _ in range(4000):
+        a, b = rng.choice(x, 30), rng.choice(y, 30)
+        draws.append(np.mean(a[:, None] > b) + 0.5 * np.mean(a[:, None] == b))
+    estimate = probability_of_improvement([x], [y], n=4000)
+    np.testing.assert_allclose(estimate[1:], np.quantile(draws, [0.025, 0.975]), atol=0.015)
+
+
+def test_tasks_must_match() -> None:
+    with pytest.raises(ValueError, match="same tasks"):
+        probability_of_improvement([np.ones(2)], [])
+
+
+def test_pairing_removes_what_the_seeds_share() -> None:
+    difficulty = np.random.default_rng(0).normal(0, 100, 50)
+    estimate = paired_difference([difficulty + 1], [difficulty])
+    assert estimate == pytest.approx((1, 1, 1))
+
+
+def test_performance_profile_by_hand() -> None:
+    tasks = [np.array([0.0, 0.5]), np.array([0.5, 1.0, 1.0, 1.0])]
+    shares = performance_profile(tasks, np.array([-1, 0, 0.5, 1]))
+    assert shares.tolist() == [1, 0.75, 0.375, 0]
+
+
+@given(st.lists(scores, min_size=1, max_size=3))
+def test_performance_profile_falls_from_one_to_zero(tasks: list[np.ndarray]) -> None:
+    shares = performance_profile(tasks, np.linspace(-101, 101, 60))
+    assert shares[0] == 1
+    assert shares[-1] == 0
+    assert (np.diff(shares) <= 0).all()
+
+
+# ---------------------------------------------------------------------- curves
+def test_area_under_a_step_curve_by_hand() -> None:
+    # 2 for ten steps, 4 for thirty; with a later end, 6 for sixty more
+    assert area_under_curve([0, 10, 40], [2, 4, 6]) == (2 * 10 + 4 * 30) / 40
+    assert area_under_curve([0, 10, 40], [2, 4, 6], end=100) == (20 + 120 + 360) / 100
+    assert area_under_curve([0, 10, 40], [2, 4, 6], end=20) == (20 + 40) / 20
+    assert area_under_curve([5], [3]) == 3
+
+
+@given(arrays(np.float64, 5, elements=finite), st.floats(1, 50))
+def test_area_lies_between_the_extremes_and_shifts_with_the_values(values: np.ndarray, shift: float) -> None:
+    steps = np.array([0, 1, 5, 6, 20])
+    area = area_under_curve(steps, values)
+    assert values.min() - 1e-9 <= area <= values.max() + 1e-9
+    assert area_under_curve(steps, values + shift) == pytest.approx(area + shift)
+
+
+def test_a_step_curve_is_read_at_or_before() -> None:
+    assert value_at([10, 20], [1, 2], [10, 19.9, 20, 99]).tolist() == [1, 1, 2, 2]
+    assert np.isnan(value_at([10, 20], [1, 2], [9])).all()
+
+
+def test_mean_curve_of_curves_on_different_grids() -> None:
+    centre, low, high = mean_curve([([0, 10], [0, 1]), ([0, 5], [0, 3])], [0, 5, 10])
+    assert centre.tolist() == [0, 1.5, 2]
+    assert low.tolist() == [0, 0, 1]
+    assert high.tolist() == [0, 3, 3]
+    with pytest.raises(ValueError, match="before a curve"):
+        mean_curve([([1], [0])], [0])
+
+
+@pytest.mark.parametrize(
+    ("steps", "values", "message"),
+    [([], [], "k > 0"), ([1, 2], [1], "needs"), ([2, 1], [0, 0], "ascending")],
+)
+def test_a_bad_curve_is_refused(steps: list[float], values: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        area_under_curve(steps, values)
+
+
+def test_area_must_end_after_it_begins() -> None:
+    with pytest.raises(ValueError, match="end must be >= the first step 10"):
+        area_under_curve([10, 20], [1, 1], end=5)
+
+
+def test_first_crossing_is_the_first() -> None:
+    assert first_crossing([10, 20, 30, 40], [0.5, 0.9, 0.8, 0.95], 0.9) == 20
+    assert first_crossing([10, 20], [0.5, 0.6], 0.9) == np.inf
+
+
+def test_labels_to_target_is_infinite_when_most_never_cross() -> None:
+    assert labels_to_target([100, 200, 300]).value == 200
+    estimate = labels_to_target([100, np.inf, np.inf])
+    assert estimate.value == np.inf
+    assert estimate.low == 100
+    assert estimate.high == np.inf
+
+
+def test_savings_by_hand() -> None:
+    estimate = savings([40, 50, 60], [100, 100, 100], 200)
+    assert estimate.value == 0.5
+    assert 0.4 <= estimate.low <= estimate.high <= 0.6
+
+
+def test_an_unreached_target_is_no_saving() -> None:
+    assert savings([np.inf] * 3, [np.inf] * 3, 200).value == 0
+    assert savings([np.inf] * 3, [100] * 3, 200).value == -1  # at least twice the labels
+    assert savings([50] * 3, [np.inf] * 3, 200).value == 0.75  # a lower bound
+    with pytest.raises(ValueError, match="must be > 0"):
+        savings([1], [0], 10)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.5, 0.25, 0.75), "0.500 [0.250, 0.750]"),
+        (Estimate(12.345, 11, 13), "12.35 [11.00, 13.00]"),
+        (Estimate(1234.5, 1000, 2000), "1234 [1000, 2000]"),
+        (Estimate(np.inf, 150, np.inf), "inf [150.0, inf]"),
+    ],
+)
+def test_an_estimate_is_readable(estimate: Estimate, text: str) -> None:
+    assert str(estimate) == text

@@ -1,0 +1,249 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner, Result
+
+from curation_gym.evaluation.statistics import interquartile_mean
+from curation_gym.policy import PolicyError
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+from experiments import benchmark
+from experiments.leaderboard import Leaderboard
+from experiments.policies import POLICIES, resolve
+from experiments.study import tidy
+
+SCENARIO = {
+    "name": "tiny",
+    "env": "CurationGym/RottingArms-v0",
+    "kwargs": {"n_arms": 3, "horizon": 20},
+    "curves": ["mean_reward"],
+    "agents": {"ppo": {"total_timesteps": 64, "n_envs": 2, "hyperparameters": {"n_steps": 16, "batch_size": 32}}},
+}
+
+
+class Breaks:
+    """A policy that fails when it acts."""
+
+    def __init__(self, task: Any, *, seed: int | None = None) -> None:
+        self.task = task
+
+    def predict(self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False):
+        raise RuntimeError("this policy is broken")
+
+
+def command(*arguments: object) -> Result:
+    app = typer.Typer(add_completion=False)
+    app.command()(benchmark.main)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def options(directory: Path) -> list[object]:
+    names = ["ucb1", "ppo", "reference", f"{__name__}:Breaks"]
+    policies = [part for name in names for part in ("--policy", name)]
+    size = ["--seeds", 12, "--trials", 2, "--jobs", 1, "--out", directory / "out"]
+    return ["--scenario", directory / "tiny.yaml", *policies, *size]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A real run: tuning, training, evaluating, one policy that fails."""
+    directory = tmp_path_factory.mktemp("benchmark")
+    (directory / "tiny.yaml").write_text(yaml.safe_dump(SCENARIO))
+    return directory, command(*options(directory))
+
+
+def test_one_failure_is_told_and_the_rest_is_kept(finished: tuple[Path, Result]) -> None:
+    directory, result = finished
+    assert result.exit_code == 1
+    assert "RuntimeError: this policy is broken" in result.output
+    results = pd.read_parquet(directory / "out" / "results.parquet")
+    assert set(results["policy"]) == {"random", "ucb1", "ppo", "reference"}
+    for policy, own in results[results["metric"] == "episode_return"].groupby("policy"):
+        assert own["seed"].tolist() == seeds_for(0, "evaluation", n=12), policy
+
+
+def test_the_reference_is_one_and_random_is_zero(finished: tuple[Path, Result]) -> None:
+    results = pd.read_parquet(finished[0] / "out" / "results.parquet")
+    scores = results[results["metric"] == "normalized_score"].groupby("policy")["value"]
+    assert scores.get_group("random").abs().max() == 0
+    assert scores.get_group("reference").to_numpy() == pytest.approx(1)
+    assert scores.get_group("ucb1").mean() > 0.3
+    assert (scores.max() <= 1 + 1e-9).all()
+
+
+def test_the_manifest_says_what_was_found_and_what_failed(finished: tuple[Path, Result]) -> None:
+    manifest = json.loads((finished[0] / "out" / "manifest.json").read_text())
+    assert manifest["status"] == "failed"
+    assert manifest["step_unit"] == {"tiny": "pulls"}
+    assert list(manifest["tuned"]) == ["tiny ucb1"]
+    assert {failure["error"] for failure in manifest["failures"]} == {"RuntimeError: this policy is broken"}
+    trials = json.loads((finished[0] / "out" / "policies" / "ucb1-tiny-0" / "tuned.json").read_text())["trials"]
+    assert len(trials) == 2
+
+
+def test_the_report_has_tables_and_figures(finished: tuple[Path, Result]) -> None:
+    out = finished[0] / "out"
+    text = (out / "report.md").read_text()
+    assert "| policy | mean return | normalised score (IQM) | P(better than random) |" in text
+    assert "Breaks" in text.split("## ")[0], "the failure is at the top"
+    names = {path.stem for path in (out / "figures").glob("*.png")}
+    assert names == {"profile-tiny", "improvement-tiny", "mean_reward-tiny"}
+    assert (out / "report.html").read_text().count("<svg") == 3
+
+
+def test_resume_does_only_what_is_missing_and_changes_nothing(finished: tuple[Path, Result]) -> None:
+    directory, _ = finished
+    out = directory / "out"
+    before = pd.read_parquet(out / "results.parquet")
+    removed = out / "parts" / "evaluate tiny ppo 1.parquet"
+    removed.unlink()
+    times = {path: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
+    result = command(*options(directory), "--resume")
+    assert result.exit_code == 1, "the broken policy fails again"
+    assert removed.exists()
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scenario", "nope"], "no scenario 'nope'; known: "),
+        (["--scenario", "rotting_arms", "--policy", "nope"], "unknown policy 'nope': name one of random, "),
+        (["--scenario", "rotting_arms", "--policy", "no/such.zip"], "unknown policy 'no/such.zip'"),
+        (["--scenario", "rotting_arms", "--scenario", "rotting_arms"], "scenarios must have different names"),
+    ],
+)
+def test_a_wrong_input_is_one_message(arguments: list[str], message: str) -> None:
+    result = command(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_study_with_no_policy_left_fails(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SCENARIO | {"policies": ["static_filter"]}))
+    result = command("--scenario", tmp_path / "tiny.yaml", "--seeds", 2, "--jobs", 1, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "StaticFilter needs a Selection task" in result.output
+
+
+def test_quick_trains_for_a_tenth() -> None:
+    scenario = Scenario.model_validate(SCENARIO)
+    assert benchmark._sized(scenario, quick=True).agents["ppo"].total_timesteps == 6
+    assert benchmark._sized(scenario, quick=False) is scenario
+
+
+# --------------------------------------------------------------------- naming
+def test_policies_are_named_shortly_by_class_or_by_path(tmp_path: Path) -> None:
+    saved = tmp_path / "mine.zip"
+    saved.touch()
+    assert resolve(["ucb1", "a.b:C", str(saved)]) == {
+        "ucb1": POLICIES["ucb1"],
+        "a.b:C": "a.b:C",
+        "mine": str(saved),
+    }
+
+
+def test_two_policies_never_share_a_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.zip").touch()
+    with pytest.raises(PolicyError, match="both be shown as 'mine'"):
+        resolve([str(tmp_path / name / "mine.zip") for name in ("one", "two")])
+
+
+# ---------------------------------------------------------------- leaderboard
+SEEDS = [5, 3, 8, 1]
+
+
+def board(rows: dict[str, dict[str, list[float]]], **scenario: Any) -> Leaderboard:
+    """policy → metric → one value per seed; rows are shuffled, as parts may come in any order."""
+    made = [
+        tidy("t", "e", policy, seed, metric, 10, value)
+        for policy, metrics in rows.items()
+        for metric, values in metrics.items()
+        for seed, value in zip(SEEDS, values, strict=False)
+    ]
+    frame = pd.DataFrame(made).assign(study="s").sample(frac=1, random_state=0)
+    return Leaderboard(frame, [Scenario(name="t", env="e", **scenario)], SEEDS)
+
+
+def test_scores_are_paired_by_seed() -> None:
+    result = board(
+        {
+            "random": {"episode_return": [0, 1, 2, 3], "optimum_return": [10, 11, 12, 13]},
+            "mine": {"episode_return": [5, 6, 7, 13]},
+        }
+    )
+    [task] = result.tasks
+    assert list(task.scores) == ["mine", "random"], "the best first"
+    assert task.normalized["mine"].tolist() == [0.5, 0.5, 0.5, 1.0]
+    tidied = result.results[result.results["metric"] == "normalized_score"]
+    mine = tidied[tidied["policy"] == "mine"].set_index("seed")["value"]
+    assert mine.to_dict() == {5: 0.5, 3: 0.5, 8: 0.5, 1: 1.0}
+    assert interquartile_mean(result.pooled["mine"]) == 0.5
+
+
+def test_noise_free_returns_are_judged_where_there_are_any() -> None:
+    rows = {p: {"episode_return": [9] * 4, "noise_free_return": [v] * 4} for p, v in (("random", 1), ("mine", 2))}
+    [task] = board(rows).tasks
+    assert task.metric == "noise_free_return"
+    assert task.scores["mine"].tolist() == [2] * 4
+
+
+def test_a_policy_without_all_seeds_is_not_ranked() -> None:
+    result = board({"random": {"episode_return": [1, 2, 3, 4]}, "mine": {"episode_return": [1, 2]}})
+    [task] = result.tasks
+    assert task.incomplete == {"mine": 2}
+    assert list(task.scores) == ["random"]
+
+
+def test_without_an_optimum_policies_are_compared_with_random_seed_by_seed() -> None:
+    rows = {"random": {"episode_return": [1, 2, 3, 40]}, "mine": {"episode_return": [2, 3, 4, 41]}}
+    [task] = board(rows).tasks
+    assert task.normalized == {}
+    table = task.table()
+    assert table["difference from random"][0] == "1.000 [1.000, 1.000]"
+    assert table["P(better than random)"][0] == "1.000 [1.000, 1.000]"
+
+
+def test_a_task_that_random_solves_is_told() -> None:
+    rows = {"random": {"episode_return": [1, 1, 1, 1], "optimum_return": [1, 1, 1, 1]}}
+    [task] = board(rows).tasks
+    assert task.normalized == {}
+    assert "can't be normalised: seed 0" in task.note
+
+
+def test_labels_to_target_and_savings() -> None:
+    metric = {"name": "accuracy_area", "info": "accuracy", "aggregate": "area", "targets": [0.9]}
+    rows = {
+        "random": {"accuracy_area": [0.5] * 4, "labels_to_target@0.9": [10.0] * 4},
+        "mine": {"accuracy_area": [0.6] * 4, "labels_to_target@0.9": [4.0, 4.0, 5.0, np.inf]},
+    }
+    [task] = board(rows, metric=metric).tasks
+    table = task.crossings().set_index("policy")
+    assert table["labels"]["random"] == "10.00 [10.00, 10.00]"
+    assert table["labels"]["mine"] == "4.500 [4.000, inf]"
+    assert table["share saved against random"]["mine"].startswith("0.550 [")
+
+
+def test_curves_are_thinned_to_means_of_blocks() -> None:
+    steps = np.arange(1, 101)
+    rows = [
+        tidy("t", "e", "random", seed, metric, step, value)
+        for seed in SEEDS
+        for metric, points in (("loss", zip(steps, steps, strict=True)), ("episode_return", [(100, 1)]))
+        for step, value in points
+    ]
+    frame = pd.DataFrame(rows).assign(study="s")
+    [task] = Leaderboard(frame, [Scenario(name="t", env="e")], SEEDS).tasks
+    grid, mean, low, high = task.curves("loss")["random"]
+    assert grid.tolist() == list(range(2, 101, 2))
+    assert mean.tolist() == (grid - 0.5).tolist() == low.tolist() == high.tolist()

@@ -1,0 +1,157 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_info
+
+from experiments.study import COLUMNS, Study, StudyError, tidy
+
+ROWS = {"scenario": "s", "env_id": "e", "policy": "p", "metric": "m", "step": 0.0}
+
+
+def square(number: int, out: Path) -> pd.DataFrame:
+    """A unit: leaves a mark each time it really runs."""
+    with (out / "ran.txt").open("a") as file:
+        file.write(f"{number}\n")
+    if number == 3:
+        raise RuntimeError("three is not allowed")
+    if number == 4:
+        os._exit(1)
+    return pd.DataFrame([tidy(**ROWS, seed=number, value=number**2)])
+
+
+def threads(number: int, out: Path) -> pd.DataFrame:
+    counts = [library["num_threads"] for library in threadpool_info()]
+    return pd.DataFrame([tidy(**ROWS, seed=number, value=max(counts))])
+
+
+def slow(seconds: float, out: Path) -> pd.DataFrame:
+    time.sleep(seconds)
+    return pd.DataFrame([tidy(**ROWS, seed=int(seconds), value=seconds)])
+
+
+def make(out: Path, *, resume: bool = False, **config: object) -> Study:
+    units = {"s": "labels"}
+    return Study("trial", {"a": 1} | config, label="s", seeds=[1, 2], step_unit=units, out=out, resume=resume)
+
+
+def manifest(out: Path) -> dict[str, object]:
+    return json.loads((out / "manifest.json").read_text())
+
+
+def test_finished_units_are_kept_and_failures_told(tmp_path: Path) -> None:
+    study = make(tmp_path / "out")
+    done = study.run(square, {f"unit {i}": i for i in range(4)}, jobs=2)
+    assert done == {"unit 0", "unit 1", "unit 2"}
+    status = study.finish(study.results())
+    assert status == 1
+    results = pd.read_parquet(study.out / "results.parquet")
+    assert list(results.columns) == COLUMNS
+    assert sorted(results["value"]) == [0, 1, 4]
+    assert set(results["study"]) == {"trial"}
+    told = manifest(study.out)
+    assert told["status"] == "failed"
+    [failure] = told["failures"]
+    assert failure["unit"] == "unit 3"
+    assert failure["error"] == "RuntimeError: three is not allowed"
+    assert "in square" in failure["traceback"]
+    assert told["seeds"] == [1, 2]
+    assert told["step_unit"] == {"s": "labels"}
+    assert told["config"] == {"a": 1}
+    assert {"versions", "commit", "dirty", "machine", "command", "wall_clock_seconds"} <= set(told)
+
+
+def test_resume_runs_only_what_is_missing(tmp_path: Path) -> None:
+    first = make(tmp_path / "out")
+    first.run(square, {"a/b:c": 1, "three": 3}, jobs=1)
+    second = make(tmp_path / "out", resume=True)
+    assert second.run(square, {"a/b:c": 1, "three": 2}, jobs=1) == {"a/b:c", "three"}
+    assert second.finish(second.results()) == 0
+    assert (second.out / "ran.txt").read_text().split() == ["1", "3", "2"]
+    assert sorted(second.results()["value"]) == [1, 4]
+
+
+def test_without_resume_everything_is_computed_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        study = make(tmp_path / "out")
+        study.run(square, {"one": 1}, jobs=1)
+    assert (study.out / "ran.txt").read_text().split() == ["1", "1"]
+    assert len(study.results()) == 1
+
+
+def test_a_worker_that_dies_is_a_failure_and_not_a_hang(tmp_path: Path) -> None:
+    study = make(tmp_path / "out")
+    study.run(square, {"dies": 4}, jobs=1)
+    [failure] = study.failures
+    assert "worker process died" in failure.error
+
+
+def test_workers_have_one_blas_thread_and_the_parent_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    study = make(tmp_path / "out")
+    study.run(threads, {"one": 1}, jobs=1)
+    assert study.results()["value"].tolist() == [1]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_the_directory_is_named_by_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, same, other = (Study("trial", {"a": a}, label="task", seeds=[], step_unit={}).out for a in (1, 1, 2))
+    assert one == same != other
+    assert one.parent == Path("runs/trial")
+    assert one.name.startswith("task-")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_another_configuration_is_refused(tmp_path: Path, resume: bool) -> None:
+    make(tmp_path / "out")
+    with pytest.raises(StudyError, match="of another configuration; choose another --out"):
+        make(tmp_path / "out", resume=resume, a=2)
+
+
+def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StudyError, match="is not a study"):
+        make(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from tests.experiments.test_study import make, slow\n"
+        "if __name__ == '__main__':\n"
+        f"    study = make(Path({str(tmp_path / 'out')!r}))\n"
+        "    study.run(slow, {'short': 0, 'long': 600}, jobs=1)\n"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    part = tmp_path / "out" / "parts" / "short.parquet"
+    for _ in range(600):
+        if part.exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "continue with --resume" in output
+    assert manifest(tmp_path / "out")["status"] == "interrupted"
+    resumed = make(tmp_path / "out", resume=True)
+    assert len(resumed.results()) == 1
