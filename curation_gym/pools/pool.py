@@ -1,10 +1,6 @@
 """The pool: an immutable, columnar store of candidate samples, verified when it is loaded."""
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,13 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
+from curation_gym.pools.columns import codes_of, frozen, require
+from curation_gym.pools.storage import (
+    PoolError,
+    array_digest,
+    bytes_digest,
+    read_columns,
+    table_bytes,
+    write_columns,
+)
+
+__all__ = ["SPLITS", "Pool", "PoolError", "Provenance"]
+
 SPLITS = ("train", "validation", "test")
-_CHUNK = 1 << 24
-
-
-class PoolError(ValueError):
-    """A pool that can't be built or read. The message names the column or the file."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Provenance:
         source: builder or data set, for example ``"digits"``.
         encoder: what made the embeddings, for example ``"tfidf-svd(64)"``.
         config: the builder's resolved configuration, JSON values only.
-        versions: of the packages that the content depends on.
+        versions: of what the content depends on: packages, and digests of the files that were read.
     """
 
     source: str
@@ -45,13 +47,16 @@ class Provenance:
 class Pool:
     """Candidate samples, column by column. Nothing in a pool changes after it is made.
 
+    Arrays are copied unless they are read-only memory maps, then locked.
+
     Args:
         embeddings: float32 (n, d), finite, C-contiguous.
         signals: name → float32 (n,) in [0, 1], known before a sample is chosen. Finite.
         domain: integer codes (n,) into ``domain_names``; all 0 by default.
-        domain_names: one name per code.
+        domain_names: one name per code, all different.
         hidden: name → (n,) integers, floats or booleans that only annotators, judges and references may read:
-            ``label`` (a class index), ``quality``, ``cluster``, ``cluster_weight``, ``group``.
+            ``label`` (a class index; below 0: out of scope), ``quality``, ``cluster``, ``cluster_weight``,
+            ``group``.
         split: codes (n,) into ``("train", "validation", "test")``; all train by default.
         length: float32 (n,) ≥ 0, in the unit natural to the raw data (characters of a text), if it has one.
         data: the raw samples, an Arrow table of n rows.
@@ -76,26 +81,24 @@ class Pool:
         class_names: tuple[str, ...] = (),
         provenance: Provenance | None = None,
     ) -> None:
-        if embeddings.ndim != 2 or min(embeddings.shape) == 0:
-            raise PoolError(f"embeddings must have shape (n, d) with n, d > 0, actual shape: {embeddings.shape}")
+        if np.ndim(embeddings) != 2 or 0 in np.shape(embeddings):
+            raise PoolError(f"embeddings must have shape (n, d) with n, d > 0, actual shape: {np.shape(embeddings)}")
         n = len(embeddings)
-        self.embeddings = np.ascontiguousarray(embeddings, np.float32)
+        self.domain_names, self.class_names = _names(domain_names, "domain"), _names(class_names, "class")
+        self.embeddings = frozen(embeddings, "embeddings", "biuf", np.float32)
         self.signals = MappingProxyType(
-            {name: np.ascontiguousarray(column, np.float32) for name, column in (signals or {}).items()}
+            {name: frozen(column, f"signals/{name}", "biuf", np.float32) for name, column in (signals or {}).items()}
         )
-        self.domain = np.zeros(n, np.int32) if domain is None else np.ascontiguousarray(domain, np.int32)
-        self.domain_names = tuple(domain_names)
-        self.hidden = MappingProxyType({k: np.ascontiguousarray(v) for k, v in (hidden or {}).items()})
-        self.split = np.zeros(n, np.uint8) if split is None else np.ascontiguousarray(split, np.uint8)
-        self.length = None if length is None else np.ascontiguousarray(length, np.float32)
+        self.hidden = MappingProxyType(
+            {name: frozen(column, f"hidden/{name}", "biuf") for name, column in (hidden or {}).items()}
+        )
+        self.domain = codes_of(domain, "domain", n, len(self.domain_names), np.int32)
+        self.split = codes_of(split, "split", n, len(SPLITS), np.uint8)
+        self.length = None if length is None else frozen(length, "length", "biuf", np.float32)
         self.data = data
-        self.class_names = tuple(class_names)
         self.provenance = provenance or Provenance("memory")
         self.path: Path | None = None
         self._check()
-        for column in self._columns().values():
-            if column.flags.owndata:
-                column.flags.writeable = False
 
     # ------------------------------------------------------------------ shape
     def __len__(self) -> int:
@@ -130,7 +133,11 @@ class Pool:
 
     # ------------------------------------------------------------- validation
     def _columns(self) -> dict[str, NDArray[Any]]:
-        columns: dict[str, NDArray[Any]] = {"embeddings": self.embeddings, "domain": self.domain, "split": self.split}
+        columns: dict[str, NDArray[Any]] = {
+            "embeddings": self.embeddings,
+            "domain": self.domain,
+            "split": self.split,
+        }
         columns |= {f"signals/{name}": column for name, column in self.signals.items()}
         columns |= {f"hidden/{name}": column for name, column in self.hidden.items()}
         if self.length is not None:
@@ -139,73 +146,61 @@ class Pool:
 
     def _check(self) -> None:
         n = len(self)
+        for name in (*self.signals, *self.hidden):
+            if not name.isidentifier():
+                raise PoolError(f"a column's name must be an identifier such as 'safety', actual value: {name!r}")
         for name, column in self._columns().items():
             if len(column) != n or (name != "embeddings" and column.ndim != 1):
                 raise PoolError(f"column {name!r} must have shape ({n},), actual shape: {column.shape}")
             if column.dtype.kind == "f":
-                _require(np.isfinite(column), name, column, "is not finite")
+                require(np.isfinite(column), name, column, "is not finite")
         for name, column in self.signals.items():
-            _require((column >= 0) & (column <= 1), f"signals/{name}", column, "is outside [0, 1]")
-        codes = (self.domain >= 0) & (self.domain < len(self.domain_names))
-        _require(codes, "domain", self.domain, f"is no code of the {len(self.domain_names)} domain names")
-        _require(self.split < len(SPLITS), "split", self.split, f"is no code of {SPLITS}")
+            require((column >= 0) & (column <= 1), f"signals/{name}", column, "is outside [0, 1]")
+        if self.class_names and "label" in self.hidden:
+            label = self.hidden["label"]
+            good = label < len(self.class_names)
+            require(good, "hidden/label", label, f"is no code of the {len(self.class_names)} class names")
         if self.length is not None:
-            _require(self.length >= 0, "length", self.length, "is negative")
+            require(self.length >= 0, "length", self.length, "is negative")
         if self.data is not None and self.data.num_rows != n:
             raise PoolError(f"data must have {n} rows, actual rows: {self.data.num_rows}")
 
     @cached_property
-    def digests(self) -> dict[str, str]:
-        """BLAKE2b of every column's content."""
-        return {name: _digest(column) for name, column in self._columns().items()}
-
-    @cached_property
     def fingerprint(self) -> str:
-        """Identifies the content that policies and environments depend on: every column, and the names."""
-        parts = {"columns": self.digests, "domains": self.domain_names, "classes": self.class_names}
-        return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+        """Identifies the content that policies and environments depend on: columns, raw samples and names."""
+        parts = {
+            "columns": {name: array_digest(column) for name, column in self._columns().items()},
+            "data": None if self.data is None else bytes_digest(table_bytes(self.data)),
+            "domains": self.domain_names,
+            "classes": self.class_names,
+        }
+        return bytes_digest(json.dumps(parts, sort_keys=True).encode())
 
     # ------------------------------------------------------------------- disk
-    def save(self, path: str | Path) -> "Pool":
+    def save(self, path: str | Path, *, keep_existing: bool = False) -> "Pool":
         """Write the pool as a directory and return it memory-mapped from there.
 
         The directory appears complete or not at all. One ``.npy`` file per column, ``data.arrow`` for the raw
         samples, and ``pool.json`` with every file's size and digest.
 
+        Args:
+            path: the directory, replaced when it holds a pool.
+            keep_existing: when a pool is there already, verify and return that one instead; so any number of
+                processes that save to one path at once all get the same pool.
+
         Raises:
-            PoolError: when ``path`` exists and isn't a pool.
+            PoolError: when ``path`` exists and isn't a pool, or the pool to keep is damaged.
         """
         path = Path(path)
-        if path.exists() and not (path / "pool.json").exists():
-            raise PoolError(f"{path} exists and is not a pool; choose another path or remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            files: dict[str, dict[str, Any]] = {}
-            for name, column in self._columns().items():
-                file = scratch / f"{name}.npy"
-                file.parent.mkdir(exist_ok=True)
-                np.save(file, column)
-                files[f"{name}.npy"] = {"size": file.stat().st_size, "digest": self.digests[name]}
-            if self.data is not None:
-                file = scratch / "data.arrow"
-                with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, self.data.schema) as writer:
-                    writer.write_table(self.data)
-                files["data.arrow"] = {"size": file.stat().st_size, "digest": _file_digest(file)}
-            manifest = {
-                "format_version": FORMAT_VERSION,
-                "fingerprint": self.fingerprint,
-                "embedding_bound": self.embedding_bound,
-                "domain_names": self.domain_names,
-                "class_names": self.class_names,
-                "provenance": asdict(self.provenance),
-                "files": files,
-            }
-            (scratch / "pool.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-            _replace_directory(scratch, path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return Pool.load(path, verify=False)
+        description = {
+            "fingerprint": self.fingerprint,
+            "embedding_bound": self.embedding_bound,
+            "domain_names": self.domain_names,
+            "class_names": self.class_names,
+            "provenance": asdict(self.provenance),
+        }
+        write_columns(path, self._columns(), self.data, description, keep_existing=keep_existing)
+        return Pool.load(path, verify=keep_existing)
 
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> "Pool":
@@ -220,42 +215,20 @@ class Pool:
             PoolError: naming the file that is missing, truncated, altered or of another format.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
-        for name, expected in manifest["files"].items():
-            file = path / name
-            if not file.is_file():
-                raise PoolError(f"{file} is missing; rebuild the pool")
-            if file.stat().st_size != expected["size"]:
-                raise PoolError(
-                    f"{file} is truncated or altered: {file.stat().st_size} bytes, expected {expected['size']}; "
-                    "rebuild the pool"
-                )
+        columns, data, manifest = read_columns(path, verify=verify)
 
-        def column(name: str) -> NDArray[Any]:
-            array: NDArray[Any] = np.load(path / f"{name}.npy", mmap_mode="r")
-            if verify and _digest(array) != manifest["files"][f"{name}.npy"]["digest"]:
-                raise PoolError(f"{path / name}.npy was altered: its digest differs; rebuild the pool")
-            return array
+        def group(prefix: str) -> MappingProxyType[str, NDArray[Any]]:
+            names = [name for name in columns if name.startswith(f"{prefix}/")]
+            return MappingProxyType({name.removeprefix(f"{prefix}/"): columns[name] for name in names})
 
-        def group(prefix: str) -> dict[str, NDArray[Any]]:
-            names = [name[:-4] for name in manifest["files"] if name.startswith(f"{prefix}/")]
-            return {name.removeprefix(f"{prefix}/"): column(name) for name in names}
-
-        data = None
-        if "data.arrow" in manifest["files"]:
-            if verify and _file_digest(path / "data.arrow") != manifest["files"]["data.arrow"]["digest"]:
-                raise PoolError(f"{path / 'data.arrow'} was altered: its digest differs; rebuild the pool")
-            data = pa.ipc.open_file(pa.memory_map(str(path / "data.arrow"))).read_all()
         pool = cls.__new__(cls)
-        pool.embeddings = column("embeddings")
-        pool.signals = MappingProxyType(group("signals"))
-        pool.domain, pool.split = column("domain"), column("split")
+        pool.embeddings, pool.domain, pool.split = columns["embeddings"], columns["domain"], columns["split"]
+        pool.signals, pool.hidden = group("signals"), group("hidden")
+        pool.length = columns.get("length")
         pool.domain_names, pool.class_names = tuple(manifest["domain_names"]), tuple(manifest["class_names"])
-        pool.hidden = MappingProxyType(group("hidden"))
-        pool.length = column("length") if "length.npy" in manifest["files"] else None
         pool.data, pool.provenance = data, Provenance(**manifest["provenance"])
         pool.path = path.resolve()
-        # Content was checked when it was saved and its digests were compared above: no second scan of every value.
+        # Content was checked before it was saved and digests say that it is the same: no second scan.
         vars(pool)["fingerprint"] = manifest["fingerprint"]
         vars(pool)["embedding_bound"] = manifest["embedding_bound"]
         return pool
@@ -264,20 +237,21 @@ class Pool:
         """A pool on disk pickles as its path, so that worker processes share one memory map."""
         if self.path is not None:
             return (_reopen, (str(self.path), self.fingerprint))
-        return (_rebuild, (self.embeddings, dict(self.signals), self._rest()))
+        names = ("domain", "domain_names", "split", "length", "data", "class_names", "provenance")
+        rest = {"hidden": dict(self.hidden)} | {name: getattr(self, name) for name in names}
+        return (_rebuild, (self.embeddings, dict(self.signals), rest))
+
+    def __copy__(self) -> "Pool":
+        return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pool":
         return self
-
-    def _rest(self) -> dict[str, Any]:
-        names = ("domain", "domain_names", "split", "length", "data", "class_names", "provenance")
-        return {"hidden": dict(self.hidden)} | {name: getattr(self, name) for name in names}
 
 
 def _reopen(path: str, fingerprint: str) -> Pool:
     pool = Pool.load(path, verify=False)
     if pool.fingerprint != fingerprint:
-        raise PoolError(f"{path} changed: fingerprint {pool.fingerprint}, expected {fingerprint}")
+        raise PoolError(f"{path} was replaced: its fingerprint is {pool.fingerprint}, expected {fingerprint}")
     return pool
 
 
@@ -285,46 +259,8 @@ def _rebuild(embeddings: NDArray[np.float32], signals: dict[str, NDArray[Any]], 
     return Pool(embeddings, signals, **rest)
 
 
-def _require(good: NDArray[np.bool_], name: str, column: NDArray[Any], complaint: str) -> None:
-    if not good.all():
-        where = np.argwhere(~good)[0]
-        value = column[tuple(where)]
-        raise PoolError(f"column {name!r}, row {int(where[0])}: {value} {complaint} ({int((~good).sum())} such values)")
-
-
-def _digest(column: NDArray[Any]) -> str:
-    digest = hashlib.blake2b(f"{column.dtype.str}{column.shape}".encode(), digest_size=16)
-    flat = memoryview(np.ascontiguousarray(column)).cast("B")
-    for start in range(0, len(flat), _CHUNK):
-        digest.update(flat[start : start + _CHUNK])
-    return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "pool.json"
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
-    except FileNotFoundError:
-        raise PoolError(f"no pool at {path}: {file} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise PoolError(f"{file} is truncated or altered: {error}; rebuild the pool") from error
-    if version != FORMAT_VERSION:
-        raise PoolError(f"{file} has format version {version}; this release reads {FORMAT_VERSION}")
-    return manifest
-
-
-def _replace_directory(scratch: Path, path: Path) -> None:
-    """Put ``scratch`` where ``path`` is; a reader sees the old pool or the new one."""
-    if path.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        os.replace(path, old / "pool")
-        os.replace(scratch, path)
-        shutil.rmtree(old)
-    else:
-        os.replace(scratch, path)
+def _names(names: tuple[str, ...], what: str) -> tuple[str, ...]:
+    names = tuple(names)
+    if len(set(names)) < len(names):
+        raise PoolError(f"{what} names must all be different, actual names: {names}")
+    return names

@@ -1,4 +1,5 @@
-"""Procedural pools with known truth: clusters on a sphere, a hidden quality per sample, a noisy signal of it."""
+"""Procedural pools with known truth: clusters on a sphere, a hidden quality per sample, a noisy signal of
+it."""
 
 from typing import Literal
 
@@ -6,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from curation_gym.config import Config
+from curation_gym.pools.common import code_versions
 from curation_gym.pools.pool import Pool, Provenance
 
 
@@ -19,8 +21,8 @@ class SyntheticConfig(Config):
         dimension: of the embeddings, which have unit length.
         spread: norm of the within-cluster displacement relative to the centre's norm of 1. Two samples of a
             cluster have an expected cosine of about 1 / (1 + spread²).
-        signal_noise: standard deviation of what is added to quality to make the ``utility`` signal, before it is
-            clipped to [0, 1].
+        signal_noise: standard deviation of what is added to quality to make the ``utility`` signal, before it
+            is clipped to [0, 1].
         weight_spread: standard deviation of the log of the clusters' weights.
         seed: of everything drawn.
     """
@@ -36,12 +38,17 @@ class SyntheticConfig(Config):
     seed: int = Field(0, ge=0)
 
 
+def depends_on(config: SyntheticConfig) -> dict[str, str]:
+    """Versions that the content depends on."""
+    return code_versions("numpy")
+
+
 def build(config: SyntheticConfig) -> Pool:
     """Draw the pool.
 
     Signals: ``utility`` = clip(quality + noise), ``safety`` and ``alignment`` independent Beta(4, 2). Hidden:
-    ``group``, ``cluster`` (numbered across groups), ``cluster_weight`` (sums to 1 over a group's clusters) and
-    ``quality`` ~ Beta(2, 3), the probability that a sample alone covers its cluster.
+    ``group``, ``cluster`` (numbered across groups), ``cluster_weight`` (sums to 1 over a group's clusters)
+    and ``quality`` ~ Beta(2, 3), the probability that a sample alone covers its cluster.
     """
     rng = np.random.default_rng(config.seed)
     n, k, g, d = config.n_samples, config.n_clusters, config.n_groups, config.dimension
@@ -66,5 +73,5 @@ def build(config: SyntheticConfig) -> Pool:
             "cluster_weight": weights[rows, local].ravel(),
             "quality": quality,
         },
-        provenance=Provenance("synthetic", "none", config.model_dump(mode="json"), {"numpy": np.__version__}),
+        provenance=Provenance("synthetic", "none", config.model_dump(mode="json"), depends_on(config)),
     )

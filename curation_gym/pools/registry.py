@@ -1,0 +1,208 @@
+"""The registry of data sets: a name becomes rows here and nowhere else."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from curation_gym.config import Config
+from curation_gym.pools.storage import PoolError, bytes_digest, file_digest
+from curation_gym.signals.encoders import SentenceTransformerConfig, model_path, sentence_transformers_version
+
+DATA_VARIABLE = "CURATION_GYM_DATA"
+FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+
+
+class DataReference(Config):
+    """Which data set: exactly one of ``name`` and ``path``.
+
+    Attributes:
+        name: of a directory in ``$CURATION_GYM_DATA`` if there is one, else an id on the Hugging Face hub.
+        path: a local Parquet, JSON, JSONL or CSV file, or a directory of them: one file per split
+            (``train.parquet``), or several (``train-00000-of-00002.parquet``).
+        subset: the hub's configuration name.
+        revision: the hub's revision; without one, what was fetched first stays in the cache.
+    """
+
+    name: str | None = Field(None, min_length=1)
+    path: str | None = Field(None, min_length=1)
+    subset: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DataReference":
+        if (self.name is None) == (self.path is None):
+            raise ValueError(f"exactly one of name and path is needed, actual values: {self.name!r}, {self.path!r}")
+        if self.name is not None and (Path(self.name).is_absolute() or ".." in Path(self.name).parts):
+            raise ValueError(f"name must not be a path; give it as path, actual value: {self.name!r}")
+        return self
+
+    @property
+    def title(self) -> str:
+        """How messages and domains call it: the name, or the last part of the path without its ending."""
+        return self.name or Path(str(self.path)).stem
+
+
+def load_splits(reference: DataReference) -> dict[str, Any]:
+    """Read a data set through Hugging Face ``datasets``.
+
+    Returns:
+        split name → ``datasets.Dataset``. Local files are read into memory; a single file is the split
+        ``train``.
+
+    Raises:
+        PoolError: when there is no such data set, with what was tried and what to do.
+    """
+    files = _local_files(reference)
+    return _load_hub(reference) if files is None else {split: _load_files(paths) for split, paths in files.items()}
+
+
+def reference_version(reference: DataReference) -> dict[str, str]:
+    """What identifies the content, for caching: a digest of the local files, or the hub's id and revision."""
+    files = _local_files(reference)
+    if files is None:
+        where = f"hub:{reference.name}" + (f"/{reference.subset}" if reference.subset else "")
+        return {where: reference.revision or "as first fetched"}
+    parts = [
+        f"{split} {path.stat().st_size} {file_digest(path)}" for split, paths in sorted(files.items()) for path in paths
+    ]
+    return {f"files:{reference.name or reference.path}": bytes_digest("\n".join(parts).encode())}
+
+
+def encoder_version(config: SentenceTransformerConfig) -> dict[str, str]:
+    """What identifies a sentence-transformers model, for caching: library and digest, or the hub's id.
+
+    Raises:
+        EncoderError: when the optional package, or the one that carries the model, is missing.
+    """
+    library = {"sentence-transformers": sentence_transformers_version()}
+    where = Path(model_path(config.model))
+    if not where.is_dir():
+        return library | {f"hub:{config.model}": "as first fetched"}
+    files = sorted(file for file in where.rglob("*") if file.is_file())
+    parts = [f"{file.relative_to(where)} {file_digest(file)}" for file in files]
+    return library | {config.model: bytes_digest("\n".join(parts).encode())}
+
+
+def _local_files(reference: DataReference) -> dict[str, list[Path]] | None:
+    """Split → files; None when the name isn't a local one."""
+    if reference.path is not None:
+        path = Path(reference.path).expanduser()
+        if not path.exists():
+            raise PoolError(f"no data set at {path}: no such file or directory")
+    else:
+        root = os.environ.get(DATA_VARIABLE)
+        path = Path(root or "") / str(reference.name)
+        if not root or not path.is_dir():
+            return None
+    if path.is_file():
+        if path.suffix not in FORMATS:
+            raise PoolError(f"{path}: a data file must end in one of {', '.join(FORMATS)}")
+        return {"train": [path]}
+    found = sorted(file for file in path.rglob("*") if file.suffix in FORMATS and file.is_file())
+    if not found:
+        raise PoolError(f"{path} holds no data files; they must end in one of {', '.join(FORMATS)}")
+    if len({FORMATS[file.suffix] for file in found}) > 1:
+        endings = sorted({file.suffix for file in found})
+        raise PoolError(f"{path} mixes formats ({', '.join(endings)}); name one file as path, or separate them")
+    splits: dict[str, list[Path]] = {}
+    for file in found:
+        splits.setdefault(re.sub(r"-\d+-of-\d+$", "", file.stem), []).append(file)
+    return splits
+
+
+def _load_files(paths: list[Path]) -> Any:
+    import datasets
+
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        try:
+            return datasets.load_dataset(
+                FORMATS[paths[0].suffix],
+                data_files=[str(path) for path in paths],
+                split="train",
+                cache_dir=scratch,
+                keep_in_memory=True,
+            )
+        except Exception as error:  # every format has its own errors; all mean that the file can't be read
+            cause = error.__cause__ or error
+            raise PoolError(f"{paths[0]} can't be read as {FORMATS[paths[0].suffix]}: {cause}") from error
+
+
+def _load_hub(reference: DataReference) -> dict[str, Any]:
+    import datasets
+
+    if Path(str(reference.name)).exists():
+        raise PoolError(f"{reference.name!r} is a local file or directory: give it as path, not as name")
+    try:
+        loaded = datasets.load_dataset(reference.name, reference.subset, revision=reference.revision)
+    except Exception as error:  # offline, unknown, private, gated, a bad subset: many types, one thing to say
+        root = os.environ.get(DATA_VARIABLE)
+        tried = f"${DATA_VARIABLE} has no directory of that name" if root else f"${DATA_VARIABLE} is not set"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PoolError(
+            f"no data set {reference.name!r}: {tried}, and the Hugging Face hub gave: {reason}. Set {DATA_VARIABLE} "
+            "to a directory that holds it, give a local file as path, or name a hub id while online"
+        ) from error
+    return dict(loaded)
+
+
+def read_column(dataset: Any, source: DataReference, name: str) -> list[Any]:
+    """A column as a list.
+
+    Raises:
+        PoolError: when there is none of that name; lists those that exist.
+    """
+    if name not in dataset.column_names:
+        raise PoolError(
+            f"data set {source.title!r} has no column {name!r}; its columns are {', '.join(dataset.column_names)}"
+        )
+    return list(dataset[name])
+
+
+def read_image_column(dataset: Any, source: DataReference, name: str) -> list[Any]:
+    """A column of images, still encoded: ``{"bytes": …, "path": …}`` each.
+
+    Raises:
+        PoolError: when there is no such column, or it doesn't hold images.
+    """
+    import datasets
+
+    if name in dataset.column_names:
+        try:
+            dataset = dataset.cast_column(name, datasets.Image(decode=False))
+        except Exception as error:  # Arrow's types of error for one thing: another type of column
+            raise PoolError(f"data set {source.title!r}: column {name!r} doesn't hold images: {error}") from error
+    return read_column(dataset, source, name)
+
+
+def label_names(dataset: Any, source: DataReference, name: str) -> list[str]:
+    """A column of classes as strings; the class names of a hub data set where it has them.
+
+    Raises:
+        PoolError: naming the first row without a label.
+    """
+    values = read_column(dataset, source, name)
+    names = getattr(dataset.features[name], "names", None)
+    for row, value in enumerate(values):
+        if value is None or value == "" or (names is not None and value < 0):
+            raise PoolError(f"data set {source.title!r}, row {row}: column {name!r} holds no label")
+    return [names[value] if names is not None else str(value) for value in values]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Local files are read in an instant: no progress bars of the library beneath."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    disabled = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not disabled:
+            enable_progress_bars()

@@ -1,0 +1,192 @@
+"""A directory of named columns on disk: it appears complete or not at all, and is verified when it is
+read."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 2
+MANIFEST = "pool.json"
+_TABLE = "data.arrow"
+_CHUNK = 1 << 24
+_REBUILD = "remove the directory and build the pool again"
+
+
+class PoolError(ValueError):
+    """A pool that can't be built or read. The message names the column or the file."""
+
+
+def write_columns(
+    path: Path,
+    columns: Mapping[str, NDArray[Any]],
+    table: pa.Table | None,
+    description: Mapping[str, Any],
+    *,
+    keep_existing: bool,
+) -> None:
+    """Write one ``.npy`` file per column, ``data.arrow``, and ``pool.json`` with every file's size and
+    digest.
+
+    All is written beside ``path`` and renamed into place. Files are not fsync'd: after a loss of power a torn
+    file fails verification and is named, and what is lost can be built again.
+
+    Args:
+        path: the directory; replaced when it exists, which for an instant leaves none.
+        columns: name → array; a name may hold one ``/``.
+        table: the raw samples.
+        description: what else the manifest says, JSON values only.
+        keep_existing: when ``path`` exists at the moment of renaming, leave it and drop what was written.
+
+    Raises:
+        PoolError: when ``path`` exists and has no manifest.
+    """
+    if path.exists() and not (path / MANIFEST).exists():
+        raise PoolError(f"{path} exists and is not a pool; choose another path or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch_directory(path) as scratch:
+        for name, column in columns.items():
+            file = scratch / f"{name}.npy"
+            file.parent.mkdir(exist_ok=True)
+            np.save(file, column, allow_pickle=False)
+        if table is not None:
+            (scratch / _TABLE).write_bytes(table_bytes(table))
+        written = sorted(file for file in scratch.rglob("*") if file.is_file())
+        body = dict(description) | {
+            "format_version": FORMAT_VERSION,
+            "files": {
+                file.relative_to(scratch).as_posix(): {
+                    "size": file.stat().st_size,
+                    "digest": file_digest(file),
+                }
+                for file in written
+            },
+        }
+        body["digest"] = _manifest_digest(body)
+        (scratch / MANIFEST).write_text(json.dumps(body, indent=1), encoding="utf-8")
+        _publish(scratch, path, keep_existing)
+
+
+def read_columns(path: Path, *, verify: bool) -> tuple[dict[str, NDArray[Any]], pa.Table | None, dict[str, Any]]:
+    """Memory-map what :func:`write_columns` wrote: columns, raw samples, manifest.
+
+    Args:
+        path: the directory.
+        verify: read every byte once and compare digests. Sizes are always compared.
+
+    Raises:
+        PoolError: naming the file that is missing, truncated, altered or of another format.
+    """
+    manifest = _read_manifest(path)
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            raise PoolError(f"{file} is missing; {_REBUILD}")
+        if file.stat().st_size != expected["size"]:
+            size = file.stat().st_size
+            raise PoolError(f"{file} was truncated or altered: {size} bytes, expected {expected['size']}; {_REBUILD}")
+        if verify and file_digest(file) != expected["digest"]:
+            raise PoolError(f"{file} was altered: its digest differs; {_REBUILD}")
+    columns: dict[str, NDArray[Any]] = {}
+    table = None
+    for name in manifest["files"]:
+        try:
+            if name == _TABLE:
+                table = pa.ipc.open_file(pa.memory_map(str(path / name))).read_all()
+            else:
+                # A plain array over the map: np.memmap's own indexing is several times slower.
+                columns[name.removesuffix(".npy")] = np.asarray(np.load(path / name, mmap_mode="r"))
+        except (ValueError, OSError, pa.ArrowException) as error:
+            raise PoolError(f"{path / name} was altered: {error}; {_REBUILD}") from error
+    return columns, table, manifest
+
+
+def table_bytes(table: pa.Table) -> memoryview:
+    """The table as an Arrow file of one record batch, so that equal content gives equal bytes."""
+    sink = pa.BufferOutputStream()
+    whole = table.combine_chunks()
+    with pa.ipc.new_file(sink, whole.schema) as writer:
+        writer.write_table(whole, max_chunksize=max(1, whole.num_rows))
+    return memoryview(sink.getvalue())
+
+
+def bytes_digest(*parts: bytes | memoryview) -> str:
+    """BLAKE2b, 128 bits, of the parts one after the other."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        view = memoryview(part).cast("B")
+        for start in range(0, len(view), _CHUNK):
+            digest.update(view[start : start + _CHUNK])
+    return digest.hexdigest()
+
+
+def array_digest(column: NDArray[Any]) -> str:
+    """Digest of an array's dtype, shape and content."""
+    content = np.ascontiguousarray(column).view(np.uint8).data
+    return bytes_digest(f"{column.dtype.str}{column.shape}".encode(), content)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _manifest_digest(body: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in body.items() if key != "digest"}
+    return bytes_digest(json.dumps(rest, sort_keys=True).encode())
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        version, digest = manifest["format_version"], manifest["digest"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise PoolError(f"no pool at {path}: {file} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise PoolError(f"{file} was truncated or altered: {error!r}; {_REBUILD}") from error
+    if version != FORMAT_VERSION:
+        raise PoolError(f"{file} has format version {version!r}; this release reads {FORMAT_VERSION}; {_REBUILD}")
+    if digest != _manifest_digest(manifest):
+        raise PoolError(f"{file} was altered: its digest differs; {_REBUILD}")
+    return manifest
+
+
+@contextmanager
+def _scratch_directory(path: Path) -> Iterator[Path]:
+    """A directory beside ``path``, so that renaming stays within one file system; gone afterwards."""
+    outer = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        scratch = outer / "new"  # mkdtemp's own directory is private to the user; a pool may be shared
+        scratch.mkdir()
+        yield scratch
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _publish(scratch: Path, path: Path, keep_existing: bool) -> None:
+    """Rename ``scratch`` to ``path``. Renaming onto a directory that holds files fails, so no writer is
+    lost."""
+    for attempt in range(1000):
+        try:
+            os.rename(scratch, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if keep_existing:
+            return
+        with suppress(FileNotFoundError):  # another writer moved it first
+            os.rename(path, scratch.parent / f"old{attempt}")
+    raise PoolError(f"{path} is being replaced by other processes all the time; choose another path")
