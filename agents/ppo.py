@@ -1,5 +1,7 @@
 """PPO with the shared item network: the suite's learned policy."""
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -68,8 +70,8 @@ class PPOAgent:
         Args:
             scenario: ``agents.ppo`` gives timesteps, sub-environments and hyperparameters.
             seed: of the learner; the sub-environments' seeds are derived from it.
-            out: a directory for ``checkpoint.pt``; training continues from it when it exists, to the same tensors as
-                if it had never stopped. None: no checkpoints.
+            out: a directory for ``checkpoint.pt`` and ``learning_curve.json``; training continues from the
+                checkpoint when it exists, to the same tensors as if it had never stopped. None: nothing is written.
             total_timesteps: instead of the scenario's.
             callbacks: further Stable-Baselines3 callbacks.
 
@@ -87,10 +89,10 @@ class PPOAgent:
         model = make_ppo(env, self.task, own, options)
         following = list(callbacks)
         checkpoint = None if out is None else out / "checkpoint.pt"
-        if checkpoint is not None:
+        if out is not None and checkpoint is not None:
             if checkpoint.exists():
                 restore(model, checkpoint)
-            following.append(Checkpoint(checkpoint))
+            following += [LearningCurve(out / "learning_curve.json"), Checkpoint(checkpoint)]
         remaining = (total_timesteps or settings.total_timesteps) - model.num_timesteps
         if remaining > 0:
             model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
@@ -128,6 +130,31 @@ class PPOAgent:
         agent = cls(task, seed=seed)
         agent.policy = SavedPolicy.load(path, task, seed=seed)
         return agent
+
+
+class LearningCurve(BaseCallback):
+    """Keeps ``[[timesteps, mean raw return of the last 100 episodes], …]`` in a JSON file, a point per rollout."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+        self.points: list[list[float]] = []
+
+    def _on_training_start(self) -> None:
+        if self.num_timesteps and self.file.exists():
+            points = json.loads(self.file.read_text(encoding="utf-8"))
+            self.points = [point for point in points if point[0] <= self.num_timesteps]
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
+        if returns:
+            self.points.append([self.num_timesteps, float(np.mean(returns))])
+            scratch = self.file.with_name(f".{self.file.name}")
+            scratch.write_text(json.dumps(self.points), encoding="utf-8")
+            os.replace(scratch, self.file)
 
 
 class PPOBoxAgent(PPOAgent):

@@ -18,7 +18,7 @@ from curation_gym.evaluation.statistics import (
     probability_of_improvement,
 )
 from experiments import figures
-from experiments.leaderboard import RANDOM, REFERENCE, Leaderboard, TaskBoard
+from experiments.leaderboard import RANDOM, REFERENCE, TRAINING, Leaderboard, TaskBoard
 from experiments.report import Report
 from experiments.study import Study
 
@@ -119,6 +119,11 @@ def _task(page: Report, task: TaskBoard, color: dict[str, str], unit: str) -> No
         targets = scenario.metric.targets if key == scenario.metric.info else ()
         figure = figures.curve_plot({name: task.curves(key)}, color, f"{unit} spent", key, targets=targets)
         page.add_figure(figure, f"{key}-{name}", f"{key}: mean over seeds with its 95 % interval.")
+
+    if training := task.curves(TRAINING):
+        figure = figures.curve_plot({name: training}, color, "environment steps", "mean return of training episodes")
+        caption = "Learning curves: the last 100 training episodes, actions drawn; a band where there are several runs."
+        page.add_figure(figure, f"training-{name}", caption)
 
 
 def _comparisons(page: Report, scores: dict[str, Scores], color: dict[str, str], name: str) -> None:

@@ -27,6 +27,7 @@ from experiments.study import COLUMNS
 
 NOISE_FREE, OPTIMUM, NORMALIZED = "noise_free_return", "optimum_return", "normalized_score"
 RANDOM, REFERENCE = "random", "reference"
+TRAINING = "training_return"
 CURVE_POINTS = 50
 
 
@@ -95,7 +96,11 @@ class TaskBoard:
         """One row per policy; estimates as text."""
         rows = []
         for policy, score in self.scores.items():
-            row = {"policy": policy, f"mean {_words(self.metric)}": str(interval(score))}
+            row = {"policy": policy}
+            if targets := self.scenario.metric.targets:
+                spent = _aligned(self.results, target_metric(targets[-1]), self.seeds)
+                row[f"labels to {targets[-1]:g}"] = str(labels_to_target(spent[policy]))
+            row[f"mean {_words(self.metric)}"] = str(interval(score))
             if self.normalized:
                 row["normalised score (IQM)"] = str(bootstrap(interquartile_mean, [self.normalized[policy]]))
             elif RANDOM in self.scores and policy != RANDOM:
@@ -112,6 +117,8 @@ class TaskBoard:
         bands = {}
         for policy in self.scores:
             own = rows[rows["policy"] == policy].groupby("seed", sort=False)
+            if not len(own):
+                continue  # nothing of the kind: a policy that doesn't learn has no training curve
             curves = [_thinned(curve["step"].to_numpy(), curve["value"].to_numpy()) for _, curve in own]
             grid = np.unique(np.concatenate([steps for steps, _ in curves]))
             grid = grid[grid >= max(steps[0] for steps, _ in curves)]

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ from urllib.parse import quote
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from experiments.provenance import provenance
 
@@ -128,7 +128,15 @@ class Study:
         return earlier
 
     # ------------------------------------------------------------------- units
-    def run(self, work: Work, units: Mapping[str, Any], *, jobs: int | None = None, title: str = "") -> set[str]:
+    def run(
+        self,
+        work: Work,
+        units: Mapping[str, Any],
+        *,
+        jobs: int | None = None,
+        title: str = "",
+        fraction: Callable[[Any], float] = lambda _: 0.0,
+    ) -> set[str]:
         """Do what isn't done yet, each unit in a process with one BLAS thread.
 
         Args:
@@ -137,6 +145,7 @@ class Study:
             units: name → payload that pickles.
             jobs: processes; all cores by default.
             title: of the progress bar.
+            fraction: how much of a payload's work is done, in [0, 1], while it runs; for units that take minutes.
 
         Returns:
             The names of the units that are done. The others are in ``failures``, with their exception.
@@ -151,15 +160,16 @@ class Study:
                 initializer=_ignore_interrupt,
             )
             try:
-                futures = [
-                    pool.submit(_do, work, payload, self.out, self._part(unit), self.name, unit)
+                running = {
+                    pool.submit(_do, work, payload, self.out, self._part(unit), self.name, unit): payload
                     for unit, payload in todo.items()
-                ]
-                for future in as_completed(futures):
-                    failure = future.result()
-                    if failure:
-                        self.fail(failure)
-                    bar.advance(task)
+                }
+                while running:
+                    for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
+                        del running[future]
+                        if failure := future.result():
+                            self.fail(failure)
+                    bar.update(task, completed=len(units) - sum(1 - fraction(p) for p in running.values()))
             except BrokenProcessPool:
                 open_units = ", ".join(unit for unit in todo if not self._part(unit).exists())
                 self.fail(Failure(open_units, f"{DIED}; --resume tries these again"))
@@ -252,7 +262,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)
 
 
