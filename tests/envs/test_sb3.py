@@ -128,7 +128,9 @@ def test_maskable_ppo_trains_on_binary_actions(env_id: str) -> None:
 def test_recurrent_ppo_trains(env_id: str) -> None:
     env = SB3VecEnv(core(env_id, copy=False))
     kwargs = {"lstm_hidden_size": 8}
-    model = RecurrentPPO("MultiInputLstmPolicy", env, n_steps=8, batch_size=8, policy_kwargs=kwargs, seed=0, device="cpu")
+    model = RecurrentPPO(
+        "MultiInputLstmPolicy", env, n_steps=8, batch_size=8, policy_kwargs=kwargs, seed=0, device="cpu"
+    )
     model.learn(24)
     assert model.num_timesteps == 24
 

@@ -93,7 +93,7 @@ def test_the_report_has_tables_and_figures(finished: tuple[Path, Result]) -> Non
     assert "| policy | mean return | normalised score (IQM) | P(better than random) |" in text
     assert "Breaks" in text.split("## ")[0], "the failure is at the top"
     names = {path.stem for path in (out / "figures").glob("*.png")}
-    assert names == {"profile-tiny", "improvement-tiny", "mean_reward-tiny"}
+    assert names == {"profile-tiny", "improvement-tiny", "mean_reward-tiny", "training-tiny"}
     assert (out / "report.html").read_text().count("<svg") == 3
 
 
