@@ -10,7 +10,7 @@ import pytest
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-from curation_gym.pools import Pool, build_pool
+from curation_gym.pools import Pool, build_pool  # noqa: E402 - NumPy reads the environment when it is imported
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,7 +19,9 @@ from tests.experiments.test_tracking import records
 SCENARIO = {
     "name": "tiny",
     "env": "CurationGym/ScoreSelection-v0",
-    "kwargs": {"pool": {"builder": "synthetic", "n_samples": 120, "dimension": 4}, "n_items": 6, "horizon": 5, "budget": 9},
+    "kwargs": {
+        "pool": {"builder": "synthetic", "n_samples": 120, "dimension": 4}, "n_items": 6, "horizon": 5, "budget": 9
+    },
     "agents": {
         "ppo": {"total_timesteps": 2048, "n_envs": 4, "hyperparameters": {"n_steps": 16, "batch_size": 64, "width": 8}}
     },
