@@ -41,9 +41,9 @@ def action_form(space: spaces.Space[Any]) -> ActionForm:
 class ItemNetwork(nn.Module):
     """Logit per item and value of the state, equivariant and invariant to the items' order.
 
-    Each item is encoded with the context; encodings are pooled over unmasked items by mean and maximum; a head maps
-    (encoding, pool) to a logit, another maps the pool to a value. Deep Sets (Zaheer et al., NeurIPS 2017), with one
-    encoder for the actor and one for the critic.
+    Each item is encoded together with the context; encodings are pooled over unmasked items by mean and maximum; one
+    head maps (encoding, pool) to a logit, another maps the pool to a value. Deep Sets (Zaheer et al., NeurIPS 2017).
+    Actor and critic share the encoder: it is most of the cost, and learns faster from both.
 
     Args:
         n_item_features: columns of an item.
@@ -54,8 +54,9 @@ class ItemNetwork(nn.Module):
 
     def __init__(self, n_item_features: int, n_context: int, width: int = 64, initial_logit: float = 0.0) -> None:
         super().__init__()
-        self.actor = _SetEncoder(n_item_features, n_context, width)
-        self.critic = _SetEncoder(n_item_features, n_context, width)
+        self.from_item = nn.Linear(n_item_features, width)
+        self.from_context = nn.Linear(n_context, width, bias=False)
+        self.encoder = nn.Linear(width, width)
         self.item_head = nn.Linear(width, width)
         self.pool_head = nn.Linear(2 * width + n_context, width)
         self.logit = nn.Linear(width, 1)
@@ -63,35 +64,17 @@ class ItemNetwork(nn.Module):
         nn.init.orthogonal_(self.logit.weight, 0.01)
         nn.init.constant_(self.logit.bias, initial_logit)
 
-    def logits(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> th.Tensor:
-        """(batch, n_items, n_item_features), (batch, n_context), (batch, n_items) → (batch, n_items)."""
-        encoded, pooled = self.actor(item, context, mask)
-        hidden = th.relu(self.item_head(encoded) + self.pool_head(pooled)[:, None])
-        logits: th.Tensor = self.logit(hidden).squeeze(-1)
-        return logits.masked_fill(mask < 0.5, MASKED_LOGIT)
-
-    def values(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> th.Tensor:
-        """The same inputs → (batch, 1)."""
-        values: th.Tensor = self.value(self.critic(item, context, mask)[1])
-        return values
-
-
-class _SetEncoder(nn.Module):
-    """Items and context → encodings (batch, n_items, width) and their pool with the context (batch, 2·width + c)."""
-
-    def __init__(self, n_item_features: int, n_context: int, width: int) -> None:
-        super().__init__()
-        self.from_item = nn.Linear(n_item_features, width)
-        self.from_context = nn.Linear(n_context, width, bias=False)
-        self.hidden = nn.Linear(width, width)
-
     def forward(self, item: th.Tensor, context: th.Tensor, mask: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """(batch, n_items, n_item_features), (batch, n_context), (batch, n_items) → (batch, n_items), (batch, 1)."""
         encoded = th.relu(self.from_item(item) + self.from_context(context)[:, None])
-        encoded = th.relu(self.hidden(encoded))
-        present = mask[..., None]
-        mean = (encoded * present).sum(1) / present.sum(1).clamp(min=1)
-        largest = (encoded * present).amax(1)  # encodings are ≥ 0, so masked ones never win
-        return encoded, th.cat([mean, largest, context], dim=-1)
+        encoded = th.relu(self.encoder(encoded))
+        present = encoded * mask[..., None]
+        mean = present.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        largest = present.amax(1)  # encodings are ≥ 0, so masked ones never win
+        pooled = th.cat([mean, largest, context], dim=-1)
+        hidden = th.relu(self.item_head(encoded) + self.pool_head(pooled)[:, None])
+        logits = self.logit(hidden).squeeze(-1).masked_fill(mask < 0.5, MASKED_LOGIT)
+        return logits, self.value(pooled)
 
 
 class LogitNormal(DiagGaussianDistribution):
@@ -168,22 +151,22 @@ class ItemPolicy(ActorCriticPolicy):
         return self.action_dist.proba_distribution(action_logits=logits)
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
-        inputs = self.gatherer(obs, self.device)
-        distribution = self._distribution(self.network.logits(*inputs))
+        logits, values = self.network(*self.gatherer(obs, self.device))
+        distribution = self._distribution(logits)
         actions = distribution.get_actions(deterministic=deterministic)
-        values, log_prob = self.network.values(*inputs), distribution.log_prob(actions)
-        return actions.reshape((-1, *(self.action_space.shape or ()))), values, log_prob
+        return actions.reshape((-1, *(self.action_space.shape or ()))), values, distribution.log_prob(actions)
 
     def evaluate_actions(self, obs: Any, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
-        inputs = self.gatherer(obs, self.device)
-        distribution = self._distribution(self.network.logits(*inputs))
-        return self.network.values(*inputs), distribution.log_prob(actions), distribution.entropy()
+        logits, values = self.network(*self.gatherer(obs, self.device))
+        distribution = self._distribution(logits)
+        return values, distribution.log_prob(actions), distribution.entropy()
 
     def get_distribution(self, obs: Any) -> Distribution:
-        return self._distribution(self.network.logits(*self.gatherer(obs, self.device)))
+        return self._distribution(self.network(*self.gatherer(obs, self.device))[0])
 
     def predict_values(self, obs: Any) -> th.Tensor:
-        return self.network.values(*self.gatherer(obs, self.device))
+        values: th.Tensor = self.network(*self.gatherer(obs, self.device))[1]
+        return values
 
 
 class Gatherer:

@@ -1,6 +1,8 @@
 """The policy protocol, and how a policy is named: ``module:Class`` or the path of a saved one."""
 
 import importlib
+import json
+import zipfile
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -94,22 +96,43 @@ def _construct(name: str, task: Task, seed: int | None, hyperparameters: dict[st
 
 
 def _load_sb3(path: Path) -> Policy:
-    """Load a Stable-Baselines3 (or sb3-contrib) ``.zip`` by trying the algorithms that have one."""
-    import stable_baselines3
-
-    algorithms: list[Any] = [stable_baselines3.PPO, stable_baselines3.A2C]
+    """Load a ``.zip`` of Stable-Baselines3 or sb3-contrib; the archive tells by its parameters whose it is."""
     try:
-        import sb3_contrib
+        with zipfile.ZipFile(path) as archive:
+            parameters: dict[str, Any] = json.loads(archive.read("data"))
+        module = parameters["policy_class"].get("__module__", "")
+        package, name = _algorithm(parameters, module)
+        loaded: Policy = getattr(importlib.import_module(package), name).load(path, device="cpu")
+    except (OSError, KeyError, ValueError, ImportError, zipfile.BadZipFile) as error:
+        raise PolicyError(f"{path} is no saved policy that can be loaded: {error!r}") from error
+    return _Masked(loaded) if name == "MaskablePPO" else loaded
 
-        algorithms += [sb3_contrib.MaskablePPO, sb3_contrib.RecurrentPPO, sb3_contrib.TRPO]
-    except ImportError:
-        pass  # an optional package: its algorithms can't have been used without it
-    failures = []
-    for algorithm in algorithms:
-        try:
-            loaded: Policy = algorithm.load(path, device="cpu")
-        except Exception as error:
-            failures.append(f"{algorithm.__name__}: {error}")
-        else:
-            return loaded
-    raise PolicyError(f"{path} is no saved policy that can be loaded: " + "; ".join(failures))
+
+def _algorithm(parameters: dict[str, Any], module: str) -> tuple[str, str]:
+    if "mask" in module:
+        return "sb3_contrib", "MaskablePPO"
+    if "recurrent" in module:
+        return "sb3_contrib", "RecurrentPPO"
+    if "cg_max_steps" in parameters:
+        return "sb3_contrib", "TRPO"
+    return "stable_baselines3", "PPO" if "clip_range" in parameters else "A2C"
+
+
+class _Masked:
+    """MaskablePPO takes the mask as an argument of its own; here it is part of the observation."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        mask = observation["mask"]
+        action: tuple[NDArray[Any], Any] = self.model.predict(
+            observation, state, episode_start, deterministic, action_masks=mask
+        )
+        return action

@@ -88,7 +88,7 @@ class SavedPolicy:
             for key, value in observation.items()
         }
         with th.no_grad():
-            logits = self.network.logits(*self.gatherer(batch, th.device("cpu")))
+            logits, _ = self.network(*self.gatherer(batch, th.device("cpu")))
             actions = self._act(logits, deterministic).numpy()
         return (actions[0] if single else actions), state
 

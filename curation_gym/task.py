@@ -51,6 +51,9 @@ class Task:
         ids: whether ``item`` holds pool ids instead of columns.
         arms: a name per item for Allocation and Mixture; empty for Selection.
         action_space: of one environment.
+
+    Raises:
+        ValueError: when two columns have one name.
     """
 
     env_id: str
@@ -67,6 +70,12 @@ class Task:
     pool_fingerprint: str = ""
     ids: bool = False
     arms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in (*self.item, *self.context)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{self.env_id}: two columns are called {twice!r}; rename the pool's signal or domain")
 
     @cached_property
     def observation_space(self) -> spaces.Dict:

@@ -42,10 +42,10 @@ def test_permuting_the_items_permutes_the_logits_and_keeps_the_value(seed: int, 
     mask = th.ones(2, n)
     mask[:, : min(masked, n - 1)] = 0
     with th.no_grad():
-        logits, values = network.logits(item, context, mask), network.values(item, context, mask)
-        permuted = (item[:, order], context, mask[:, order])
-        th.testing.assert_close(network.logits(*permuted), logits[:, order])
-        th.testing.assert_close(network.values(*permuted), values)
+        logits, values = network(item, context, mask)
+        permuted, same = network(item[:, order], context, mask[:, order])
+    th.testing.assert_close(permuted, logits[:, order])
+    th.testing.assert_close(same, values)
     assert logits.std() > 0 or n == 1
 
 
@@ -55,8 +55,8 @@ def test_masked_items_change_nothing() -> None:
     item, context, mask = th.randn(1, 6, 5), th.randn(1, 2), th.tensor([[1, 1, 0, 1, 0, 1.0]])
     other = item.clone()
     other[:, [2, 4]] = 100.0
-    th.testing.assert_close(network.logits(item, context, mask), network.logits(other, context, mask))
-    th.testing.assert_close(network.values(item, context, mask), network.values(other, context, mask))
+    for one, two in zip(network(item, context, mask), network(other, context, mask), strict=True):
+        th.testing.assert_close(one, two)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_binary_policy_gives_its_probabilities_where_the_environment_draws(sma
     env = CoverageSelectionVectorEnv(3, pool=small_pool, **SHAPE)
     observation, _ = env.reset(seed=0)
     tensors = {key: th.as_tensor(value) for key, value in observation.items()}
-    logits = bundle.network.logits(*bundle.gatherer(tensors, th.device("cpu")))
+    logits, _ = bundle.network(*bundle.gatherer(tensors, th.device("cpu")))
     np.testing.assert_allclose(bundle.predict(observation)[0], th.sigmoid(logits).detach().numpy(), rtol=1e-6)
 
 

@@ -26,6 +26,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
 
     env_id = ENV_ID
     config_model: ClassVar[type[AnnotationAllocationConfig]] = AnnotationAllocationConfig
+    info_type: ClassVar[type] = AnnotationInfo
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(AnnotationAllocationConfig, config, ENV_ID)

@@ -45,6 +45,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     }
     env_id: ClassVar[str]
     config_model: ClassVar[type[Config]]  # so that arguments can be checked without building anything
+    info_type: ClassVar[type]  # a TypedDict of what ``info`` may hold for one row
 
     def __init__(
         self,

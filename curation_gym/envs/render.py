@@ -71,11 +71,11 @@ def render_arms(
     """
     task = env.task
     pulls, labels = ledger.pulls[row], ledger.labels[row]
-    mean = np.divide(ledger.reward_sum[row], pulls, out=np.zeros_like(pulls), where=pulls > 0)
+    mean = np.divide(ledger.reward_sum[row], pulls, out=np.full_like(pulls, np.nan), where=pulls > 0)
     last = int(np.argmax(ledger.last_pull[row])) if step else -1
     title = f"{task.env_id}  step {step}"
     gauges = [
-        (f"{task.budget_unit} spent", float(labels.sum()), float(task.budget)),
+        (f"{task.budget_unit} spent by arms", float(labels.sum()), float(task.budget)),
         ("return", total, np.nan),
     ]
     if env.render_mode == "ansi":

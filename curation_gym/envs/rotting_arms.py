@@ -1,6 +1,6 @@
 """RottingArms-v0: a bandit whose arms wear out, with an exact optimum."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 from gymnasium import spaces
@@ -45,11 +45,20 @@ class RottingArmsConfig(Config):
         return self
 
 
+class RottingArmsInfo(TypedDict):
+    """``info`` of a step."""
+
+    raw_reward: float
+    mean_reward: float
+    invalid: bool
+
+
 class RottingArmsVectorEnv(CurationVectorEnv):
     """Batched core of :class:`RottingArmsEnv`."""
 
     env_id = ENV_ID
     config_model = RottingArmsConfig
+    info_type: ClassVar[type] = RottingArmsInfo
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(RottingArmsConfig, config, ENV_ID)

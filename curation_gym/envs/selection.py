@@ -1,6 +1,6 @@
 """What every Selection environment shares: a stream of candidates, probabilities p_i, a budget, novelty."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 from gymnasium import spaces
@@ -40,6 +40,15 @@ class SelectionConfig(Config):
         return self
 
 
+class SelectionInfo(TypedDict):
+    """``info`` of a step in a Selection environment."""
+
+    raw_reward: float
+    mean_reward: float
+    selected: int
+    budget_left: int
+
+
 class SelectionVectorEnv(CurationVectorEnv):
     """Batched core: streams, budget and the observable state of candidates. A subclass states what a choice is worth.
 
@@ -48,6 +57,7 @@ class SelectionVectorEnv(CurationVectorEnv):
     """
 
     config_model: ClassVar[type[SelectionConfig]] = SelectionConfig
+    info_type: ClassVar[type] = SelectionInfo
     STATE: ClassVar[tuple[Column, ...]] = (Column("novelty"), Column("freshness"))
 
     def _setup(self, config: dict[str, Any]) -> Task:

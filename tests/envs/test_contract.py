@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from typing import get_type_hints
 
 import gymnasium as gym
 import numpy as np
@@ -109,6 +110,17 @@ def test_every_row_of_five_is_the_scalar_environment(env_id: str, mode: Autorese
         actions = actions_of(env, rng)
         for ours, theirs in zip(env.step(actions), oracle.step(actions), strict=True):
             assert data_equivalence(ours, theirs, exact=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_info_holds_what_its_type_says(env_id: str) -> None:
+    env = gym.make(env_id, **SMALL[env_id]).unwrapped
+    declared = get_type_hints(env.core_class.info_type)
+    infos = [env.reset(seed=0)[1], env.step(env.action_space.sample())[4]]
+    for info in infos:
+        for key, value in info.items():
+            assert type(value) is declared[key], key
+    assert declared.keys() == infos[0].keys() | infos[1].keys()
 
 
 @pytest.mark.parametrize("env_id", IDS)
