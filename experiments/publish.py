@@ -1,0 +1,48 @@
+"""Put a finished study into docs/results, small enough to commit, with the command that reproduces it on top.
+
+python -m experiments.publish runs/benchmark/coverage_fixed-1a2b3c4d --name benchmark
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments import options
+from experiments.study import StudyError, replace_file, say
+
+RESULTS = Path("docs/results")
+
+
+def main(
+    study: Annotated[Path, typer.Argument(help="Directory of a finished study.")],
+    name: Annotated[str, typer.Option(help="What the page is called.")],
+    to: Annotated[Path, typer.Option(help="Directory of the pages.")] = RESULTS,
+) -> None:
+    """Copy report, figures, results and manifest to NAME.md, NAME/, NAME.parquet and NAME.manifest.json."""
+    with options.exits():
+        try:
+            manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
+            page = (study / "report.md").read_text(encoding="utf-8")
+        except (OSError, json.JSONDecodeError) as error:
+            raise StudyError(f"{study} is no finished study: {error}") from error
+        if manifest["status"] != "complete" or manifest["dirty"] is not False:
+            raise StudyError(
+                f"{study} can't be published: status {manifest['status']!r}, uncommitted changes: {manifest['dirty']}; "
+                "a published number comes from a committed command that ran to its end"
+            )
+        title, _, rest = page.partition("\n")
+        command = f"{title}\n\n```bash\n{manifest['command']}\n```\n{rest.replace('figures/', f'{name}/')}"
+        to.mkdir(parents=True, exist_ok=True)
+        replace_file(to / f"{name}.md", lambda path: path.write_text(command, encoding="utf-8"))
+        shutil.rmtree(to / name, ignore_errors=True)
+        shutil.copytree(study / "figures", to / name, ignore=shutil.ignore_patterns("*.svg"))
+        shutil.copy(study / "results.parquet", to / f"{name}.parquet")
+        shutil.copy(study / "manifest.json", to / f"{name}.manifest.json")
+        say(f"published: {to / name}.md")
+
+
+if __name__ == "__main__":
+    typer.run(main)
