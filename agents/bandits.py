@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from curation_gym.policy import PolicyError
+from curation_gym.policy import PolicyError, SearchSpace
 from curation_gym.task import Observation, Task
 
 
@@ -51,7 +51,7 @@ class UCB1(_ArmPolicy):
         c: width of the bound in units of the reward, ≥ 0.
     """
 
-    search_space: ClassVar[dict[str, tuple[float, float]]] = {"c": (0.01, 2.0)}
+    search_space: ClassVar[SearchSpace] = {"c": (1e-4, 2.0, "log")}
 
     def __init__(self, task: Task, *, seed: int | None = None, c: float = 2**0.5) -> None:
         super().__init__(task, seed=seed)
@@ -81,7 +81,7 @@ class ThompsonGaussian(_ArmPolicy):
         prior_scale: s₀, > 0.
     """
 
-    search_space: ClassVar[dict[str, tuple[float, float]]] = {"scale": (0.01, 1.0)}
+    search_space: ClassVar[SearchSpace] = {"scale": (1e-4, 1.0, "log"), "prior_mean": (0.0, 1.0)}
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ pickle for continuing one's own run, not for exchange: saved policies are JSON a
 import os
 import pickle
 import random
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,59 +46,82 @@ class Checkpoint(BaseCallback):
 
     Args:
         path: the file, replaced atomically.
+        made_with: see :func:`write`.
         every: rollouts, ≥ 1.
     """
 
-    def __init__(self, path: Path, every: int = 10) -> None:
+    def __init__(self, path: Path, made_with: Mapping[str, Any], every: int = 10) -> None:
         super().__init__()
-        self.path, self.every, self._rollouts = path, every, 0
+        self.path, self.made_with, self.every, self._rollouts = path, made_with, every, 0
 
     def _on_rollout_start(self) -> None:
         if self._rollouts and self._rollouts % self.every == 0:
             assert isinstance(self.model, OnPolicyAlgorithm)
-            self.write(self.model, self.path)
+            write(self.model, self.path, self.made_with)
         self._rollouts += 1
 
     def _on_step(self) -> bool:
         return True
 
-    @staticmethod
-    def write(model: OnPolicyAlgorithm, path: Path) -> None:
-        """Write the state of ``model``, its environments and all generators; the file is whole or not there."""
-        assert model.env is not None
-        layers, bridge = _stack(model.env)
-        state = {
-            "learner": {name: getattr(model, name) for name in _LEARNER},
-            "policy": model.policy.state_dict(),
-            "optimizer": model.policy.optimizer.state_dict(),
-            "generators": (th.get_rng_state(), np.random.get_state(), random.getstate()),  # noqa: NPY002 - SB3 draws from it
-            "threads": th.get_num_threads(),
-            "wrappers": [{name: getattr(layer, name) for name in _WRAPPERS[type(layer)]} for layer in layers],
-            "core": pickle.dumps(bridge.env),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        th.save(state, scratch)
-        os.replace(scratch, path)
+
+def write(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) -> None:
+    """Write the state of ``model``, its environments and all generators; the file is whole or not there.
+
+    Args:
+        model: between two rollouts.
+        path: the file.
+        made_with: everything that decides the training; only a run with the same may continue from the file.
+    """
+    assert model.env is not None
+    layers, bridge = _stack(model.env)
+    state = {
+        "made_with": dict(made_with),
+        "threads": th.get_num_threads(),
+        "learner": {name: getattr(model, name) for name in _LEARNER},
+        "policy": model.policy.state_dict(),
+        "optimizer": model.policy.optimizer.state_dict(),
+        "generators": (th.get_rng_state(), np.random.get_state(), random.getstate()),  # noqa: NPY002 - SB3 draws from it
+        "wrappers": [{name: getattr(layer, name) for name in _WRAPPERS[type(layer)]} for layer in layers],
+        "core": pickle.dumps(bridge.env),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    th.save(state, scratch)
+    os.replace(scratch, path)
 
 
-def restore(model: OnPolicyAlgorithm, path: Path) -> None:
+def restore(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) -> None:
     """Put ``model``, its environments and all generators into the state that was written.
 
+    Warns when PyTorch's thread count differs from then: sums are then rounded otherwise, and what follows need not
+    equal an uninterrupted run bit for bit.
+
     Raises:
-        CheckpointError: when the file is damaged, or belongs to a model or environments of another shape.
+        CheckpointError: when the file is damaged, or what it was made with differs; the message names it.
     """
     assert model.env is not None
     layers, bridge = _stack(model.env)
     try:
         state: dict[str, Any] = th.load(path, weights_only=False)
+        differing = sorted(key for key, value in made_with.items() if state["made_with"].get(key) != value)
+        if differing:
+            told = ", ".join(f"{key} was {state['made_with'].get(key)!r}, is {made_with[key]!r}" for key in differing)
+            raise CheckpointError(f"{path} was made by another training: {told}; remove it to start anew")
         core = pickle.loads(state["core"])
+        if core.task != bridge.env.task:
+            raise CheckpointError(f"{path} was written for another environment or pool; remove it to start anew")
         model.policy.load_state_dict(state["policy"])
         model.policy.optimizer.load_state_dict(state["optimizer"])
+    except CheckpointError:
+        raise
     except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} can't be continued from: {error}; remove it to start anew") from error
-    if core.num_envs != bridge.num_envs or core.task != bridge.env.task:
-        raise CheckpointError(f"{path} was written for other environments; remove it to start anew")
+        raise CheckpointError(f"{path} can't be continued from: {error!r}; remove it to start anew") from error
+    if state["threads"] != th.get_num_threads():
+        warnings.warn(
+            f"{path} was written with {state['threads']} PyTorch threads, there are {th.get_num_threads()} now: "
+            "training continues, but not to the same bits",
+            stacklevel=2,
+        )
     bridge.env = core
     for layer, values in zip(layers, state["wrappers"], strict=True):
         vars(layer).update(values)

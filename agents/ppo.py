@@ -10,31 +10,50 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from pydantic import Field
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
-from agents.checkpoint import Checkpoint, restore
+from agents.checkpoint import Checkpoint, restore, write
+from curation_gym.config import Config, validated
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.sb3 import SB3VecEnv
 from curation_gym.networks import ItemPolicy, action_form
 from curation_gym.policy import PolicyError
+from curation_gym.pools.pool import Pool
 from curation_gym.saved_policy import SavedPolicy
-from curation_gym.scenario import Scenario
+from curation_gym.scenario import Scenario, Training
 from curation_gym.seeding import seeds_for
 from curation_gym.task import Observation, Task
 
-# Settled on tuning seeds of CoverageSelection-v0; a scenario may override any of them.
-DEFAULTS: dict[str, Any] = {
-    "n_steps": 32,
-    "batch_size": 512,
-    "n_epochs": 8,
-    "learning_rate": 7e-4,
-    "gamma": 0.995,
-    "gae_lambda": 0.95,
-    "width": 64,
-}
+
+class PPOHyperparameters(Config):
+    """What a scenario may set under ``agents.ppo.hyperparameters``; settled on tuning seeds of CoverageSelection-v0.
+
+    Attributes:
+        n_steps: per sub-environment and rollout.
+        batch_size: of a minibatch.
+        n_epochs: passes over a rollout.
+        learning_rate: at the start; it falls linearly to a twentieth.
+        gamma, gae_lambda, clip_range, ent_coef, vf_coef, max_grad_norm: as in Stable-Baselines3.
+        width: of the network's layers.
+        initial_log_std: of the logit-normal, for Box actions.
+    """
+
+    n_steps: int = Field(32, ge=2)
+    batch_size: int = Field(512, ge=2)
+    n_epochs: int = Field(8, ge=1)
+    learning_rate: float = Field(7e-4, gt=0)
+    gamma: float = Field(0.995, ge=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    clip_range: float = Field(0.2, gt=0)
+    ent_coef: float = Field(0.0, ge=0)
+    vf_coef: float = Field(0.5, ge=0)
+    max_grad_norm: float = Field(0.5, gt=0)
+    width: int = Field(64, ge=1)
+    initial_log_std: float = 0.0
 
 
 class PPOAgent:
@@ -77,30 +96,46 @@ class PPOAgent:
 
         Raises:
             PolicyError: when the scenario has no settings for PPO.
+            ConfigError: for a hyperparameter that doesn't exist or is out of range.
             CheckpointError: when the checkpoint doesn't fit.
+        """
+        settings = self.settings(scenario)
+        options = PPOHyperparameters.model_validate(settings.hyperparameters)
+        total = total_timesteps or settings.total_timesteps
+        own, *rows = seeds_for(seed, "training", n=settings.n_envs + 1)
+        binary = self.binary and self.task.family == "selection"
+        env = training_env(scenario, rows, gamma=options.gamma, binary=binary)
+        model = make_ppo(env, self.task, own, options)
+        following = list(callbacks)
+        checkpoint = None if out is None else out / "checkpoint.pt"
+        made_with = {**settings.model_dump(mode="json"), "seed": seed, "total_timesteps": total, "binary": binary}
+        if out is not None and checkpoint is not None:
+            if checkpoint.exists():
+                restore(model, checkpoint, made_with)
+            following += [LearningCurve(out / "learning_curve.json"), Checkpoint(checkpoint, made_with)]
+        remaining = total - model.num_timesteps
+        if remaining > 0:
+            model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
+            if checkpoint is not None:
+                write(model, checkpoint, made_with)
+        self.policy = SavedPolicy.of(model.policy, self.task, seed=self.seed)
+        env.close()
+        return self
+
+    @classmethod
+    def settings(cls, scenario: Scenario) -> Training:
+        """How the scenario trains this agent, checked.
+
+        Raises:
+            PolicyError: when the scenario has no settings for PPO.
+            ConfigError: for a hyperparameter that doesn't exist or is out of range.
         """
         if "ppo" not in scenario.agents:
             raise PolicyError(f"scenario {scenario.name!r} has no agents.ppo; it has {sorted(scenario.agents)}")
         settings = scenario.agents["ppo"]
-        options = DEFAULTS | settings.hyperparameters
-        own, *rows = seeds_for(seed, "training", n=settings.n_envs + 1)
-        binary = self.binary and self.task.family == "selection"
-        env = training_env(scenario, rows, gamma=options["gamma"], binary=binary)
-        model = make_ppo(env, self.task, own, options)
-        following = list(callbacks)
-        checkpoint = None if out is None else out / "checkpoint.pt"
-        if out is not None and checkpoint is not None:
-            if checkpoint.exists():
-                restore(model, checkpoint)
-            following += [LearningCurve(out / "learning_curve.json"), Checkpoint(checkpoint)]
-        remaining = (total_timesteps or settings.total_timesteps) - model.num_timesteps
-        if remaining > 0:
-            model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
-            if checkpoint is not None:
-                Checkpoint.write(model, checkpoint)
-        self.policy = SavedPolicy.of(model.policy, self.task)
-        env.close()
-        return self
+        where = f"scenario {scenario.name!r}: agents.ppo.hyperparameters"
+        validated(PPOHyperparameters, settings.hyperparameters, where)
+        return settings
 
     def predict(
         self,
@@ -125,10 +160,10 @@ class PPOAgent:
         self.policy.save(path)
 
     @classmethod
-    def load(cls, path: str | Path, task: Task, seed: int | None = None) -> "PPOAgent":
-        """Read a bundle; raises PolicyError when it doesn't fit the task."""
+    def load(cls, path: str | Path, task: Task, seed: int | None = None, pool: Pool | None = None) -> "PPOAgent":
+        """Read a bundle; raises PolicyError when it doesn't fit the task. ``pool``: what ids refer to."""
         agent = cls(task, seed=seed)
-        agent.policy = SavedPolicy.load(path, task, seed=seed)
+        agent.policy = SavedPolicy.load(path, task, seed=seed, pool=pool)
         return agent
 
 
@@ -152,7 +187,8 @@ class LearningCurve(BaseCallback):
         returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
         if returns:
             self.points.append([self.num_timesteps, float(np.mean(returns))])
-            scratch = self.file.with_name(f".{self.file.name}")
+            scratch = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+            scratch.parent.mkdir(parents=True, exist_ok=True)
             scratch.write_text(json.dumps(self.points), encoding="utf-8")
             os.replace(scratch, self.file)
 
@@ -173,19 +209,19 @@ def training_env(scenario: Scenario, seeds: list[int], *, gamma: float, binary: 
     return VecNormalize(VecMonitor(bridge), norm_obs=False, norm_reward=True, gamma=gamma)
 
 
-def make_ppo(env: VecEnv, task: Task, seed: int, options: dict[str, Any]) -> PPO:
+def make_ppo(env: VecEnv, task: Task, seed: int, options: PPOHyperparameters) -> PPO:
     """PPO on the item network; a fresh policy selects at about the rate that spends the budget evenly."""
-    options = dict(options)
-    network: dict[str, Any] = {"width": options.pop("width")}
+    stock = options.model_dump(exclude={"width", "initial_log_std", "learning_rate"})
+    network: dict[str, Any] = {"width": options.width, "initial_log_std": options.initial_log_std}
     if task.ids:
         network |= {"pool": env.get_attr("pool")[0], "pool_fingerprint": task.pool_fingerprint}
     if task.family == "selection":
         rate = np.clip(task.budget / (task.horizon * task.n_items), 0.01, 0.99)
         network["initial_logit"] = float(np.log(rate / (1 - rate)))
-    start = options.pop("learning_rate")
     # Not by the constructor's ``seed``, which would seed the environments with seed + i.
     set_random_seed(seed % 2**32)
-    return PPO(ItemPolicy, env, learning_rate=_Falling(start), policy_kwargs=network, device="cpu", **options)
+    falling = _Falling(options.learning_rate)
+    return PPO(ItemPolicy, env, learning_rate=falling, policy_kwargs=network, device="cpu", **stock)
 
 
 class _Falling:

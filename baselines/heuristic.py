@@ -1,9 +1,12 @@
 """B1: rules that someone would write down before seeing any data."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.base import SelectionRule
+from curation_gym.policy import SearchSpace
 from curation_gym.task import Observation, Task
 
 
@@ -16,6 +19,8 @@ class Heuristic(SelectionRule):
         floor: smallest value of each signal.
         min_novelty: smallest novelty.
     """
+
+    search_space: ClassVar[SearchSpace] = {"floor": (0.0, 1.0), "min_novelty": (0.0, 1.0)}
 
     def __init__(self, task: Task, *, seed: int | None = None, floor: float = 0.5, min_novelty: float = 0.1) -> None:
         super().__init__(task, seed=seed)

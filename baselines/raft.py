@@ -1,17 +1,18 @@
 """B3: reward-ranked selection, and its form that also sees redundancy."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.base import SelectionRule
-from curation_gym.policy import PolicyError
+from curation_gym.policy import PolicyError, SearchSpace
 from curation_gym.task import Observation, Task
 
 
 class Raft(SelectionRule):
-    """Rank the candidates of a step by reward and select the best ``k``.
+    """Rank the candidates of a step by reward and select the best ``share`` of them.
 
     The ranking step of RAFT (Dong et al., "RAFT: Reward rAnked FineTuning", TMLR 2023) on a pool instead of
     generations.
@@ -19,14 +20,17 @@ class Raft(SelectionRule):
     Args:
         task: a Selection task.
         seed: not used.
-        k: samples per step; by default the budget spread evenly over the steps, rounded up.
+        share: of the candidates, in (0, 1], rounded up; by default what spreads the budget evenly over the steps.
     """
 
-    def __init__(self, task: Task, *, seed: int | None = None, k: int | None = None) -> None:
+    search_space: ClassVar[SearchSpace] = {"share": (0.01, 1.0, "log")}
+
+    def __init__(self, task: Task, *, seed: int | None = None, share: float | None = None) -> None:
         super().__init__(task, seed=seed)
-        self.k = math.ceil(task.budget / task.horizon) if k is None else k
-        if not 1 <= self.k <= task.n_items:
-            raise PolicyError(f"Raft: k must be in 1 … n_items = {task.n_items}, actual value: {k}")
+        self.share = task.budget / (task.horizon * task.n_items) if share is None else share
+        if not 0 < self.share <= 1:
+            raise PolicyError(f"{type(self).__name__}: share must be in (0, 1], actual value: {share}")
+        self.k = math.ceil(self.share * task.n_items)
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
         """What is ranked, shape (..., n_items)."""

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.base import SelectionRule
+from curation_gym.policy import SearchSpace
 from curation_gym.task import Observation, Task
 
 
 class StaticFilter(SelectionRule):
     """Select what scores at least ``threshold``; the score is the task's weighted sum of signals."""
 
-    search_space: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, 1.0)}
+    search_space: ClassVar[SearchSpace] = {"threshold": (0.0, 1.0)}
 
     def __init__(self, task: Task, *, seed: int | None = None, threshold: float = 0.5) -> None:
         super().__init__(task, seed=seed)
@@ -26,7 +27,7 @@ class StaticFilter(SelectionRule):
 class NoveltyFilter(SelectionRule):
     """Select what has score × freshness × novelty^power of at least ``threshold``."""
 
-    search_space: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, 1.0), "power": (0.0, 2.0)}
+    search_space: ClassVar[SearchSpace] = {"threshold": (0.01, 1.0, "log"), "power": (0.0, 2.0)}
 
     def __init__(self, task: Task, *, seed: int | None = None, threshold: float = 0.3, power: float = 0.0) -> None:
         super().__init__(task, seed=seed)

@@ -1,4 +1,8 @@
-"""Random search for a baseline's hyperparameters, on tuning seeds only."""
+"""Random search for a baseline's hyperparameters, on tuning seeds only.
+
+A class states what may be searched as ``search_space``: hyperparameter → ``(low, high)`` for a uniform draw,
+``(low, high, "log")`` for one uniform in the logarithm, ``(low, high, "int")`` for an integer, both ends included.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from curation_gym.evaluation.rollout import evaluate, task_of
-from curation_gym.policy import PolicyError, make_policy, policy_class
+from curation_gym.policy import PolicyError, SearchSpace, make_policy, policy_class
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
-
 
 @dataclass(frozen=True)
 class Tuned:
@@ -25,13 +28,41 @@ class Tuned:
     trials: pd.DataFrame
 
 
-def search_space(policy: str) -> dict[str, tuple[float, float]]:
-    """The ranges that a ``module:Class`` states in ``search_space``; empty when it has nothing to tune."""
-    return dict(getattr(policy_class(policy), "search_space", {})) if ":" in policy else {}
+def search_space(policy: str) -> SearchSpace:
+    """The ranges that a ``module:Class`` states in ``search_space``; empty when it has nothing to tune.
+
+    Raises:
+        PolicyError: for a range that can't be drawn from.
+    """
+    space: SearchSpace = dict(getattr(policy_class(policy), "search_space", {})) if ":" in policy else {}
+    for name, bounds in space.items():
+        low, high, kind = _parts(bounds)
+        whole = float(low).is_integer() and float(high).is_integer()
+        drawable = {"uniform": True, "log": low > 0, "int": whole}.get(kind, False)
+        if not (low < high and drawable):
+            raise PolicyError(
+                f"{policy}: search_space[{name!r}] must be (low, high), (low, high, 'log') with low > 0, or "
+                f"(low, high, 'int') with whole numbers, and low < high; actual value: {bounds}"
+            )
+    return space
+
+
+def _parts(bounds: tuple[Any, ...]) -> tuple[float, float, str]:
+    low, high, kind = bounds if len(bounds) == 3 else (*bounds, "uniform")
+    return low, high, kind
+
+
+def _drawn(bounds: tuple[Any, ...], rng: np.random.Generator) -> float:
+    low, high, kind = _parts(bounds)
+    if kind == "int":
+        return int(rng.integers(int(low), int(high), endpoint=True))
+    if kind == "log":
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return float(rng.uniform(low, high))
 
 
 def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master: int = 0) -> Tuned:
-    """Search uniformly within the class's ``search_space``.
+    """Search at random within the class's ``search_space``.
 
     Every trial acts on the same seeds of the role ``tuning``, in the scenario as its tuning overrides have
     it; evaluation seeds are never touched. The first trial is the class's defaults. Bergstra and Bengio,
@@ -61,7 +92,7 @@ def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master
     trials: list[dict[str, Any]] = []
     best: dict[str, float] = {}
     for trial in range(n_trials):
-        values = {name: float(rng.uniform(*bounds)) for name, bounds in space.items()} if trial else {}
+        values = {name: _drawn(bounds, rng) for name, bounds in space.items()} if trial else {}
         acting = make_policy(policy, task, policy_seed, **values)
         episodes = evaluate(acting, scenario.env, kwargs, seeds, curves=scenario.recorded)
         score = float(episodes.score(scenario.metric).mean())

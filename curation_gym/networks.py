@@ -78,21 +78,31 @@ class ItemNetwork(nn.Module):
 
 
 class LogitNormal(DiagGaussianDistribution):
-    """Independent probabilities p = σ(z), z ~ N(mean, std²): what explores in Box(0, 1) without clipping."""
+    """Independent probabilities p = σ(z), z ~ N(mean, std²): what explores in Box(0, 1) without clipping.
+
+    An item whose mean is ``MASKED_LOGIT`` gets 0 and takes no part in the density.
+    """
+
+    def proba_distribution(self, mean_actions: th.Tensor, log_std: th.Tensor) -> "LogitNormal":
+        self.present = mean_actions > MASKED_LOGIT
+        super().proba_distribution(mean_actions, log_std)
+        return self
 
     def log_prob(self, actions: th.Tensor) -> th.Tensor:
         p = actions.clamp(_EDGE, 1 - _EDGE)
-        return super().log_prob(th.logit(p)) - (th.log(p) + th.log1p(-p)).sum(-1)
+        gaussian = self.distribution.log_prob(th.logit(p))  # type: ignore[no-untyped-call]
+        density = gaussian - th.log(p) - th.log1p(-p)
+        return th.where(self.present, density, 0).sum(-1)
 
     def entropy(self) -> None:
         """No closed form; Stable-Baselines3 then estimates it from log-probabilities."""
         return
 
     def sample(self) -> th.Tensor:
-        return th.sigmoid(super().sample()).clamp(_EDGE, 1 - _EDGE)
+        return th.where(self.present, th.sigmoid(super().sample()).clamp(_EDGE, 1 - _EDGE), 0)
 
     def mode(self) -> th.Tensor:
-        return th.sigmoid(super().mode())
+        return th.where(self.present, th.sigmoid(super().mode()), 0)
 
 
 class ItemPolicy(ActorCriticPolicy):
@@ -104,7 +114,7 @@ class ItemPolicy(ActorCriticPolicy):
         initial_logit: see :class:`ItemNetwork`.
         initial_log_std: of the logit-normal, for Box actions.
         pool: required when observations hold ids; item columns are gathered from it.
-        pool_fingerprint: the task's, checked against ``pool``.
+        pool_fingerprint: the task's, checked against ``pool``; required with it.
         kwargs: the rest of ``ActorCriticPolicy``'s arguments.
 
     Raises:
@@ -179,9 +189,12 @@ class Gatherer:
             self.n_item_features = int(space["item"].shape[1])  # type: ignore[index]
             return
         if pool is None:
-            raise PolicyError("observations hold ids: pass policy_kwargs={'pool': …}, the pool that they refer to")
-        if fingerprint and pool.fingerprint != fingerprint:
-            raise PolicyError(f"the pool's fingerprint is {pool.fingerprint}, the task's pool is {fingerprint}")
+            raise PolicyError(
+                "observations hold ids: pass the pool that they refer to, policy_kwargs={'pool': …, "
+                "'pool_fingerprint': task.pool_fingerprint} in training, make_policy(…, pool=…) for a saved policy"
+            )
+        if pool.fingerprint != fingerprint:
+            raise PolicyError(f"the pool's fingerprint is {pool.fingerprint}, the task's pool is {fingerprint!r}")
         before, after = gather(pool, np.zeros(1, np.int32))
         self.n_item_features = before.shape[1] + int(space["dynamic"].shape[1]) + after.shape[1]  # type: ignore[index]
 

@@ -1,10 +1,9 @@
 """The policy protocol, and how a policy is named: ``module:Class`` or the path of a saved one."""
 
 import importlib
-import json
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -27,6 +26,10 @@ class Policy(Protocol):
         episode_start: NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]: ...
+
+
+SearchSpace = Mapping[str, tuple[float, float] | tuple[float, float, Literal["log"]]]
+"""What a policy class may state as ``search_space``: hyperparameter → (low, high), searched uniformly or by its log."""
 
 
 class PolicyError(ValueError):
@@ -64,7 +67,9 @@ def make_policy(
         from curation_gym.saved_policy import SavedPolicy
 
         return SavedPolicy.load(path, task, seed=seed, pool=pool)
-    return _load_sb3(path)
+    from curation_gym.sb3_archive import load_archive
+
+    return load_archive(path, task, seed)
 
 
 def policy_class(name: str) -> type[Any]:
@@ -93,46 +98,3 @@ def _construct(name: str, task: Task, seed: int | None, hyperparameters: dict[st
     if not isinstance(policy, Policy):
         raise PolicyError(f"{name} has no predict(observation, state, episode_start, deterministic)")
     return policy
-
-
-def _load_sb3(path: Path) -> Policy:
-    """Load a ``.zip`` of Stable-Baselines3 or sb3-contrib; the archive tells by its parameters whose it is."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parameters: dict[str, Any] = json.loads(archive.read("data"))
-        module = parameters["policy_class"].get("__module__", "")
-        package, name = _algorithm(parameters, module)
-        loaded: Policy = getattr(importlib.import_module(package), name).load(path, device="cpu")
-    except (OSError, KeyError, ValueError, ImportError, zipfile.BadZipFile) as error:
-        raise PolicyError(f"{path} is no saved policy that can be loaded: {error!r}") from error
-    return _Masked(loaded) if name == "MaskablePPO" else loaded
-
-
-def _algorithm(parameters: dict[str, Any], module: str) -> tuple[str, str]:
-    if "mask" in module:
-        return "sb3_contrib", "MaskablePPO"
-    if "recurrent" in module:
-        return "sb3_contrib", "RecurrentPPO"
-    if "cg_max_steps" in parameters:
-        return "sb3_contrib", "TRPO"
-    return "stable_baselines3", "PPO" if "clip_range" in parameters else "A2C"
-
-
-class _Masked:
-    """MaskablePPO takes the mask as an argument of its own; here it is part of the observation."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[Any] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Any]:
-        mask = observation["mask"]
-        action: tuple[NDArray[Any], Any] = self.model.predict(
-            observation, state, episode_start, deterministic, action_masks=mask
-        )
-        return action

@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from curation_gym.networks import ActionForm, Gatherer, ItemNetwork, ItemPolicy, action_form
+from curation_gym.networks import MASKED_LOGIT, ActionForm, Gatherer, ItemNetwork, ItemPolicy, action_form
 from curation_gym.policy import PolicyError
 from curation_gym.pools.pool import Pool
 from curation_gym.task import Observation, Task
@@ -67,12 +66,19 @@ class SavedPolicy:
             self.generator.manual_seed(seed)
 
     @classmethod
-    def of(cls, policy: ItemPolicy, task: Task) -> "SavedPolicy":
-        """A copy of what was trained, free of Stable-Baselines3's training code."""
+    def of(cls, policy: ItemPolicy, task: Task, *, pool: Pool | None = None, seed: int | None = None) -> "SavedPolicy":
+        """A copy of what was trained, free of Stable-Baselines3's training code.
+
+        Args:
+            policy: what was trained.
+            task: what the copy acts in.
+            pool: that the task's ids refer to; by default the one that was trained on.
+            seed: of the actions drawn.
+        """
         log_std = policy.log_std.item() if policy.form == "probability" else None
         header = _Header(task.env_id, policy.form, task.item_features, task.context_features, policy.width, log_std)
         network = copy.deepcopy(policy.network).cpu()  # not constructed anew: that would draw from torch's generator
-        return cls(header, network, task, pool=policy.gatherer.pool)
+        return cls(header, network, task, seed, pool or policy.gatherer.pool)
 
     def predict(
         self,
@@ -94,16 +100,14 @@ class SavedPolicy:
 
     def _act(self, logits: th.Tensor, deterministic: bool) -> th.Tensor:
         if self.acts == "index":
-            noise = (
-                th.zeros_like(logits)
-                if deterministic
-                else -th.empty_like(logits).exponential_(generator=self.generator).log()
-            )
-            return (logits + noise).argmax(-1)
+            if not deterministic:  # the largest of logit + Gumbel noise is a draw from the softmax
+                logits = logits - th.empty_like(logits).exponential_(generator=self.generator).log()
+            return logits.argmax(-1)
         if self.header.form == "probability" and not deterministic:
             assert self.header.log_std is not None
-            logits = logits + np.exp(self.header.log_std) * th.randn(logits.shape, generator=self.generator)
-        p = th.sigmoid(logits)
+            noise = np.exp(self.header.log_std) * th.randn(logits.shape, generator=self.generator)
+            logits = th.where(logits > MASKED_LOGIT, logits + noise, logits)
+        p = th.where(logits > MASKED_LOGIT, th.sigmoid(logits), 0)
         if self.header.form == "binary" and deterministic:
             p = (p > 0.5).float()
         if self.acts == "probability":
@@ -111,14 +115,23 @@ class SavedPolicy:
         return (th.rand(p.shape, generator=self.generator) < p).to(th.int8)
 
     def save(self, path: str | Path) -> None:
-        """Write the bundle as a directory, complete or not at all."""
+        """Write the bundle as a directory, complete or not at all.
+
+        Raises:
+            PolicyError: when ``path`` exists and isn't a saved policy.
+        """
         path = Path(path)
+        if path.exists() and not (path / "policy.json").is_file():
+            raise PolicyError(f"{path} exists and is no saved policy; choose another path or remove it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        save_file(self.network.state_dict(), scratch / "weights.safetensors")
-        (scratch / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(scratch, path)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            bundle = Path(scratch, "new")
+            bundle.mkdir()
+            save_file(self.network.state_dict(), bundle / "weights.safetensors")
+            (bundle / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
+            if path.exists():
+                os.replace(path, Path(scratch, "old"))
+            os.replace(bundle, path)
 
     @classmethod
     def load(cls, path: str | Path, task: Task, seed: int | None = None, pool: Pool | None = None) -> "SavedPolicy":
@@ -136,20 +149,18 @@ class SavedPolicy:
         path = Path(path)
         try:
             values = json.loads((path / "policy.json").read_text(encoding="utf-8"))
-            weights = load_file(path / "weights.safetensors")
-        except (OSError, ValueError, SafetensorError) as error:
-            raise PolicyError(f"{path} is no saved policy: {error}") from error
-        if values.get("format_version") != FORMAT_VERSION:
-            raise PolicyError(
-                f"{path} has format version {values.get('format_version')}; this release reads {FORMAT_VERSION}"
-            )
-        values["item_features"], values["context_features"] = (
-            tuple(values["item_features"]),
-            tuple(values["context_features"]),
-        )
-        header = _Header(**values)
-        network = ItemNetwork(len(header.item_features), len(header.context_features), header.width)
-        network.load_state_dict(weights)
+            version = values["format_version"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise PolicyError(f"{path} is no saved policy: {error!r}") from error
+        if version != FORMAT_VERSION:
+            raise PolicyError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}")
+        try:
+            lists = {name: tuple(values[name]) for name in ("item_features", "context_features")}
+            header = _Header(**(values | lists))
+            network = ItemNetwork(len(header.item_features), len(header.context_features), header.width)
+            network.load_state_dict(load_file(path / "weights.safetensors"))
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+            raise PolicyError(f"{path} was truncated or altered: {error}") from error
         return cls(header, network, task, seed, pool)
 
 

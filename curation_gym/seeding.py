@@ -1,6 +1,6 @@
 """One tree of seeds, so that no two purposes ever share randomness.
 
-Every seed is a leaf of ``SeedSequence((master, role, run))``. Runs that differ in any of the three are
+Every seed is a leaf of a ``SeedSequence`` keyed by (master, role, run). Runs that differ in any of the three are
 independent; in particular run 0 and run 1 share no sub-environment, which ``seed + i`` schemes cannot promise.
 """
 
@@ -31,5 +31,5 @@ def seeds_for(master: int, role: Role, run: int = 0, n: int = 1) -> list[int]:
         raise ValueError(f"role must be one of {ROLES}, actual value: {role!r}")
     if min(master, run, n) < 0:
         raise ValueError(f"master, run and n must be >= 0, actual values: {master}, {run}, {n}")
-    words = np.random.SeedSequence((master, ROLES.index(role), run)).generate_state(n, np.uint64)
+    words = np.random.SeedSequence(master, spawn_key=(ROLES.index(role), run)).generate_state(n, np.uint64)
     return [int(word >> np.uint64(1)) for word in words]

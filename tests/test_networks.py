@@ -122,7 +122,7 @@ def test_ids_beyond_float32_survive(small_pool: Pool) -> None:
         context=spaces.Box(0, 1, (2,), np.float32),
         mask=spaces.MultiBinary(2),
     )
-    policy = ItemPolicy(space, spaces.MultiBinary(2), lambda _: 1e-3, pool=pool)
+    policy = ItemPolicy(space, spaces.MultiBinary(2), lambda _: 1e-3, pool=pool, pool_fingerprint=pool.fingerprint)
     observation = {
         "item": np.array([2**24, 2**24 + 1], np.int32),
         "dynamic": np.ones((2, 2), np.float32),
@@ -135,10 +135,12 @@ def test_ids_beyond_float32_survive(small_pool: Pool) -> None:
 
 def test_ids_need_the_right_pool(small_pool: Pool) -> None:
     env = bridge(small_pool, observation="ids")
-    with pytest.raises(PolicyError, match="pass policy_kwargs"):
+    with pytest.raises(PolicyError, match="pass the pool that they refer to"):
         item_policy(env)
     with pytest.raises(PolicyError, match="the pool's fingerprint is"):
         item_policy(env, pool=small_pool, pool_fingerprint="another")
+    with pytest.raises(PolicyError, match="the pool's fingerprint is"):
+        item_policy(env, pool=small_pool)
 
 
 # --------------------------------------------------------------- saved bundle
@@ -192,13 +194,46 @@ def test_a_damaged_bundle_is_refused(small_pool, tmp_path) -> None:
     weights = tmp_path / "p" / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PolicyError, match="is no saved policy"):
+    with pytest.raises(PolicyError, match="was truncated or altered"):
         make_policy(tmp_path / "p", task)
     weights.write_bytes(whole)
     header = tmp_path / "p" / "policy.json"
-    header.write_text(json.dumps(json.loads(header.read_text()) | {"format_version": 99}))
+    content = json.loads(header.read_text())
+    for change in ({"width": 65}, {"extra": 1}, {"form": None, "item_features": 3}):
+        header.write_text(json.dumps(content | change))
+        with pytest.raises(PolicyError, match="was truncated or altered"):
+            make_policy(tmp_path / "p", task)
+    for text in ("[]", "{}", "{"):
+        header.write_text(text)
+        with pytest.raises(PolicyError, match="is no saved policy"):
+            make_policy(tmp_path / "p", task)
+    header.write_text(json.dumps(content | {"format_version": 99}))
     with pytest.raises(PolicyError, match="has format version 99"):
         make_policy(tmp_path / "p", task)
+
+
+def test_saving_never_replaces_what_is_no_policy(small_pool, tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(PolicyError, match="exists and is no saved policy"):
+        saved(small_pool, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    first = saved(small_pool, tmp_path / "p")
+    first.save(tmp_path / "p")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "p"]
+
+
+def test_masked_items_take_no_part_in_the_density() -> None:
+    """Else an exhausted arm, which nobody can choose, would drive the policy's variance."""
+    log_std = th.zeros(6, requires_grad=True)
+    mean = th.tensor([[0.3, -0.2, 0.1, -30.0, -30.0, -30.0]])
+    masked = LogitNormal(6).proba_distribution(mean, log_std)
+    free = LogitNormal(3).proba_distribution(mean[:, :3], th.zeros(3))
+    action = masked.sample()
+    assert (action[:, 3:] == 0).all()
+    th.testing.assert_close(masked.log_prob(action), free.log_prob(action[:, :3]))
+    masked.log_prob(action).sum().backward()
+    assert (log_std.grad[3:] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_zip_of_stable_baselines_acts(task: Task, tmp_path: Path, algorithm: t
     model = algorithm(network, env, n_steps=8, seed=0, device="cpu", **batch)
     model.save(tmp_path / "policy.zip")
     policy = make_policy(tmp_path / "policy.zip", task)
-    assert isinstance(policy, algorithm)
+    assert isinstance(policy.model, algorithm)
     episodes = evaluate(policy, ENV, KWARGS, [1, 2, 3, 4], deterministic=True)
     np.testing.assert_array_equal(episodes.lengths, 12)
     np.testing.assert_array_equal(

@@ -71,8 +71,8 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.rngs: list[np.random.Generator | None] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
-        self._ended = np.ones(num_envs, np.bool_)
-        self._started = np.zeros(num_envs, np.bool_)
+        self.ended = np.ones(num_envs, np.bool_)
+        self.started = np.zeros(num_envs, np.bool_)
         self._buffers = None if copy else (self._empty(), self._empty())
         self._turn = 0
 
@@ -150,8 +150,8 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         for row, value in zip(range(self.num_envs), self._seed_list(seed), strict=True):
             if row in rows and (value is not None or self.rngs[row] is None):
                 self.rngs[row], self._seeds[row] = seeding.np_random(value)
-        self._ended[rows] = False
-        self._started[rows] = True
+        self.ended[rows] = False
+        self.started[rows] = True
         info = self._begin(rows)
         return self._observation(), self._scatter({}, info, rows)
 
@@ -164,18 +164,18 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             ValueError: when an action is outside the action space (the row and the value are named), or a row
                 that ended is stepped with autoreset disabled.
         """
-        if not self._started.all():
+        if not self.started.all():
             raise gym.error.ResetNeeded(f"{self.env_id}: call reset before step")
-        resetting = self._ended.copy()
+        resetting = self.ended.copy()
         if self.autoreset_mode is AutoresetMode.DISABLED and resetting.any():
             raise ValueError(
                 f"row {int(np.argmax(resetting))} has ended; call reset(options={{'reset_mask': …}}) before stepping it"
             )
-        actions = self._checked(np.asarray(actions))
+        rows = np.flatnonzero(~resetting)
+        actions = self._checked(np.asarray(actions), rows)
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        rows = np.flatnonzero(~resetting)
         if len(rows):
             rewards[rows], terminated[rows], info = self._advance(rows, actions[rows])
             infos = self._scatter(infos, info, rows)
@@ -186,7 +186,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP and terminated.any():
             infos = self._restart_at_once(terminated, infos)
             ended = np.zeros(self.num_envs, np.bool_)
-        self._ended = ended.copy()
+        self.ended = ended.copy()
         return self._observation(), rewards, terminated, np.zeros(self.num_envs, np.bool_), infos
 
     def _restart_at_once(self, done: NDArray[np.bool_], infos: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +216,8 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         assert isinstance(spaces, gym.spaces.Dict)
         return {key: np.empty((self.num_envs, *(part.shape or ())), part.dtype) for key, part in spaces.items()}
 
-    def _checked(self, actions: NDArray[Any]) -> NDArray[Any]:
+    def _checked(self, actions: NDArray[Any], rows: Rows) -> NDArray[Any]:
+        """``actions``, whose ``rows`` will be applied; those of rows that restart are never looked at."""
         space = self.single_action_space
         shape = (self.num_envs, *(space.shape or ()))
         if actions.shape != shape:
@@ -229,8 +230,8 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         else:
             good = (actions >= 0) & (actions <= 1)  # False for NaN
             allowed = "[0, 1]"
-        if not good.all():
-            where = tuple(int(i) for i in np.argwhere(~good)[0])
+        if not good[rows].all():
+            where = _first(~good, rows)
             raise ValueError(f"{self.env_id}: action at {where} must be in {allowed}, actual value: {actions[where]}")
         return actions
 
@@ -281,6 +282,12 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return tuple(self._frame(row) for row in range(self.num_envs))
 
 
+def _first(bad: NDArray[np.bool_], rows: Rows) -> tuple[int, ...]:
+    """Where the first True stands among ``rows``."""
+    index, *rest = (int(i) for i in np.argwhere(bad[rows])[0])
+    return int(rows[index]), *rest
+
+
 def _split(infos: dict[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
     """The part of a vector info that belongs to ``rows``."""
     part = {}
@@ -323,7 +330,9 @@ class CurationEnv(gym.Env[Arrays, Any]):
         return _row(observation), _row_info(infos)
 
     def step(self, action: Any) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
-        """Advance by one step; raises ValueError for an action outside the space."""
+        """Advance by one step; raises ValueError for an action outside the space, ResetNeeded after the end."""
+        if self.core.ended[0] and self.core.started[0]:
+            raise gym.error.ResetNeeded(f"{self.core.env_id}: the episode has ended; call reset() before step()")
         observation, rewards, terminated, truncated, infos = self.core.step(np.asarray(action)[None])
         return _row(observation), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _row_info(infos)
 

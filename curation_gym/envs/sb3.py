@@ -3,14 +3,35 @@
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from curation_gym.envs.base import CurationVectorEnv
+from curation_gym.envs.wrappers import binary_masks, binary_space
 from curation_gym.seeding import seeds_for
+
+
+def make_sb3_vec_env(
+    env_id: str, n_envs: int = 1, *, seed: int | None = None, binary: bool = False, monitor: bool = True, **kwargs: Any
+) -> VecEnv:
+    """A native vector environment for Stable-Baselines3, as its ``make_vec_env`` makes one of scalar environments.
+
+    Args:
+        env_id: for example ``"CurationGym/CoverageSelection-v0"``.
+        n_envs: rows.
+        seed: of the rows, which get independent seeds.
+        binary: for Selection: the policy draws (``MultiBinary``), not the environment.
+        monitor: record episodes with ``VecMonitor``.
+        kwargs: the environment's arguments.
+    """
+    core = gym.make_vec(env_id, n_envs, autoreset_mode=AutoresetMode.SAME_STEP, copy=False, **kwargs)
+    env = SB3VecEnv(core, binary=binary)  # type: ignore[arg-type]
+    env.seed(seed)
+    return VecMonitor(env) if monitor else env
 
 
 class SB3VecEnv(VecEnv):
@@ -22,17 +43,21 @@ class SB3VecEnv(VecEnv):
         binary: present the action space as ``MultiBinary(n_items)``, where the policy draws; Selection only.
 
     Raises:
+        TypeError: for an environment that isn't a native vector environment of this library.
         ValueError: for another autoreset mode, or ``binary`` where actions aren't probabilities.
     """
 
     def __init__(self, env: CurationVectorEnv, *, binary: bool = False) -> None:
+        if not isinstance(env, CurationVectorEnv):
+            raise TypeError(
+                f"SB3VecEnv takes a native vector environment, not {type(env).__name__}; "
+                "make_sb3_vec_env(id, n_envs) makes both"
+            )
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"SB3VecEnv needs autoreset_mode=SAME_STEP, actual value: {env.autoreset_mode}")
         self.env = env
         space = env.single_action_space
         if binary:
-            from curation_gym.envs.wrappers import binary_space
-
             space = binary_space(env.task)
         super().__init__(env.num_envs, env.single_observation_space, space)
         self.binary = binary
@@ -88,6 +113,8 @@ class SB3VecEnv(VecEnv):
     ) -> list[Any]:
         """Call a method of the batched core and hand each row its part; ``action_masks`` is the one SB3 asks for."""
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        if self.binary and method_name == "action_masks":
+            result = binary_masks(result)
         return [result[index] for index in self._get_indices(indices)]
 
     def has_attr(self, attr_name: str) -> bool:

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from curation_gym.config import Config, ConfigError, validated
 from curation_gym.envs.base import Arrays, CurationVectorEnv, Rows, StepResult
 from curation_gym.envs.render import render_items
-from curation_gym.pools.build import build_pool
+from curation_gym.pools.build import PoolSource, build_pool
 from curation_gym.pools.features import columns_after, columns_before, feature_table
+from curation_gym.pools.synthetic import SyntheticConfig
 from curation_gym.task import Column, Task
 
 # Memory is read in blocks of one shape, as far as any row has filled it. What is empty adds nothing, and BLAS rounds
@@ -22,7 +23,7 @@ _BLOCK = 32
 class SelectionConfig(Config):
     """Arguments that every Selection environment takes."""
 
-    pool: Any = Field(default_factory=lambda: {"builder": "synthetic"})
+    pool: PoolSource = SyntheticConfig()
     n_items: int = Field(32, ge=1)
     horizon: int = Field(32, ge=1)
     budget: int = Field(128, ge=1)
@@ -44,7 +45,6 @@ class SelectionInfo(TypedDict):
     """``info`` of a step in a Selection environment."""
 
     raw_reward: float
-    mean_reward: float
     selected: int
     budget_left: int
 
@@ -176,7 +176,6 @@ class SelectionVectorEnv(CurationVectorEnv):
         terminated = (self._left[rows] == 0) | (self._step[rows] == cfg.horizon)
         info = {
             "raw_reward": reward,
-            "mean_reward": reward,
             "selected": count,
             "budget_left": self._left[rows],
         }

@@ -23,6 +23,12 @@ def binary_space(task: Task) -> spaces.MultiBinary:
     return spaces.MultiBinary(task.n_items)
 
 
+def binary_masks(may_select: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """MaskablePPO's layout for ``MultiBinary``: per item whether 0 and whether 1 may be chosen, (…, 2 · n_items)."""
+    pairs = np.stack([np.ones_like(may_select), may_select], axis=-1)
+    return pairs.reshape(*may_select.shape[:-1], -1)
+
+
 class BernoulliSelection(gym.ActionWrapper[Any, Any, Any]):
     """``MultiBinary(n_items)`` actions: the policy draws which candidates are selected, not the environment."""
 
@@ -35,9 +41,8 @@ class BernoulliSelection(gym.ActionWrapper[Any, Any, Any]):
         return np.asarray(action, np.float32)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """(2 · n_items,): for each item whether 0 and whether 1 may be chosen; MaskablePPO's layout."""
-        may_select = self.env.get_wrapper_attr("action_masks")()
-        return np.stack([np.ones_like(may_select), may_select], axis=-1).reshape(-1)
+        """See :func:`binary_masks`, (2 · n_items,)."""
+        return binary_masks(self.env.get_wrapper_attr("action_masks")())
 
 
 class VectorBernoulliSelection(VectorActionWrapper):
@@ -51,3 +56,7 @@ class VectorBernoulliSelection(VectorActionWrapper):
     def actions(self, actions: NDArray[Any]) -> NDArray[np.float32]:
         """0 and 1 as probabilities."""
         return np.asarray(actions, np.float32)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """See :func:`binary_masks`, (num_envs, 2 · n_items)."""
+        return binary_masks(self.env.unwrapped.action_masks())  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -9,8 +10,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.checkpoint import CheckpointError
 from agents.ppo import PPOAgent, PPOBoxAgent
+from curation_gym.config import ConfigError
 from curation_gym.evaluation.rollout import evaluate, task_of
 from curation_gym.policy import PolicyError, make_policy
+from curation_gym.pools import Pool
 from curation_gym.scenario import Scenario, Training
 from curation_gym.seeding import seeds_for
 
@@ -19,10 +22,32 @@ SIZE = {"n_items": 8, "horizon": 8, "budget": 12}
 
 
 def scenario(env: str, **kwargs: object) -> Scenario:
-    settings = Training(total_timesteps=4096, n_envs=8, hyperparameters={"n_steps": 16, "batch_size": 64, "width": 16})
+    settings = Training(
+        total_timesteps=4096,
+        n_envs=8,
+        hyperparameters={"n_steps": 16, "batch_size": 64, "width": 16, "learning_rate": 2e-3},
+    )
     return Scenario(name="small", env=f"CurationGym/{env}", kwargs=kwargs, agents={"ppo": settings})
 
 
+def _domains() -> Pool:
+    """Domain 0 has 20 samples to label, domains 1 and 2 have 100 each."""
+    rng = np.random.default_rng(0)
+    domain = np.repeat([0, 1, 2], [20, 100, 100])
+    test = np.arange(220) % 2 == 1
+    test[:20] = False
+    return Pool(
+        rng.standard_normal((220, 4)).astype(np.float32),
+        domain=domain,
+        domain_names=("small", "b", "c"),
+        hidden={"label": rng.integers(2, size=220)},
+        split=np.where(test, 2, 0),
+        class_names=("no", "yes"),
+    )
+
+
+DOMAINS = _domains()
+SMALL = {"n_steps": 8, "batch_size": 16, "width": 8}
 SCORE = scenario("ScoreSelection-v0", pool=POOL, **SIZE)
 TASKS = {
     "score": SCORE,
@@ -90,8 +115,56 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
         PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=256)
     file.write_bytes(whole)
     wider = SCORE.model_copy(update={"agents": {"ppo": SCORE.agents["ppo"].model_copy(update={"n_envs": 4})}})
-    with pytest.raises(CheckpointError, match="was written for other environments"):
-        PPOAgent(task).learn(wider, 0, tmp_path, total_timesteps=256)
+    with pytest.raises(CheckpointError, match="made by another training: n_envs was 8, is 4"):
+        PPOAgent(task).learn(wider, 0, tmp_path, total_timesteps=128)
+    with pytest.raises(CheckpointError, match="seed was 0, is 7, total_timesteps was 128, is 256"):
+        PPOAgent(task).learn(SCORE, 7, tmp_path, total_timesteps=256)
+    other = scenario("ScoreSelection-v0", pool=POOL | {"seed": 6}, **SIZE)
+    with pytest.raises(CheckpointError, match="was written for another environment or pool"):
+        PPOAgent(task_of(other.env, other.kwargs)).learn(other, 0, tmp_path, total_timesteps=128)
+    th.set_num_threads(th.get_num_threads() + 1)
+    try:
+        with pytest.warns(UserWarning, match="PyTorch threads"):
+            PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=128)
+    finally:
+        th.set_num_threads(th.get_num_threads() - 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"lerning_rate": 1}, "unknown key 'lerning_rate'; allowed keys: n_steps"), ({"gamma": 7}, "'gamma' = 7")],
+)
+def test_bad_hyperparameters_are_named(values: dict, message: str) -> None:
+    settings = SCORE.agents["ppo"].model_copy(update={"hyperparameters": values})
+    with pytest.raises(ConfigError, match=message):
+        PPOAgent.settings(SCORE.model_copy(update={"agents": {"ppo": settings}}))
+
+
+def test_actions_repeat_under_a_seed() -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    env = gym.make_vec(SCORE.env, 4, **SCORE.kwargs)
+    observation, _ = env.reset(seed=0)
+    agents = [PPOBoxAgent(task, seed=seed).learn(SCORE, 0, total_timesteps=128) for seed in (5, 5, 6)]
+    actions = [agent.predict(observation)[0] for agent in agents]
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert (actions[0] != actions[2]).any()
+
+
+def test_soft_allocation_trains_though_arms_are_exhausted() -> None:
+    kwargs = {"pool": DOMAINS, "arms": "domains", "criteria": ("margin",), "action": "soft", "budget": 60, "members": 2}
+    chosen = scenario("AnnotationAllocation-v0", **kwargs)
+    chosen = chosen.model_copy(
+        update={"agents": {"ppo": Training(total_timesteps=64, n_envs=2, hyperparameters=SMALL)}}
+    )
+    core = gym.make_vec(chosen.env, 2, **kwargs)
+    core.reset(seed=0)
+    for _ in range(4):
+        observation, *_ = core.step(np.eye(3, dtype=np.float32)[[0, 0]])
+    assert (observation["mask"][:, 0] == 0).all(), "the first arm should be exhausted"
+    agent = PPOAgent(core.task, seed=0).learn(chosen, 0)
+    action, _ = agent.predict(observation)
+    assert (action[:, 0] == 0).all()
+    assert np.isfinite(agent.policy.header.log_std)
 
 
 def test_misuse_is_told() -> None:

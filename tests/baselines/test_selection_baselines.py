@@ -60,7 +60,7 @@ def test_novelty_filter_discounts_what_is_covered(task: Task) -> None:
 def test_raft_takes_the_best_k(task: Task) -> None:
     assert Raft(task).k == 2
     np.testing.assert_array_equal(Raft(task).predict(scored(task, SCORES))[0], [1, 0, 0, 0, 0, 1])
-    np.testing.assert_array_equal(Raft(task, k=3).predict(scored(task, SCORES))[0], [1, 0, 0, 1, 0, 1])
+    np.testing.assert_array_equal(Raft(task, share=0.5).predict(scored(task, SCORES))[0], [1, 0, 0, 1, 0, 1])
     np.testing.assert_array_equal(
         Greedy(task).predict(scored(task, SCORES, freshness=[0.5, 1, 1, 1, 1, 1]))[0], [0, 0, 0, 1, 0, 1]
     )
@@ -108,7 +108,7 @@ def test_other_tasks_are_refused(rule: type, small_pool: Pool) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "kwargs"),
-    [(StaticFilter, {"threshold": 1.2}), (Heuristic, {"floor": -1}), (Raft, {"k": 0}), (Raft, {"k": 7})],
+    [(StaticFilter, {"threshold": 1.2}), (Heuristic, {"floor": -1}), (Raft, {"share": 0}), (Greedy, {"share": 1.1})],
 )
 def test_bad_hyperparameters(task: Task, rule: type, kwargs: dict) -> None:
     with pytest.raises(PolicyError, match="must be in"):

@@ -62,6 +62,12 @@ def test_stable_baselines_accepts_it(env_id: str) -> None:
         sb3_check_env(gym.make(env_id))
 
 
+@pytest.mark.parametrize("env_id", SELECTION)
+def test_both_accept_ids(env_id: str) -> None:
+    check_env(gym.make(env_id, observation="ids").unwrapped, skip_render_check=True)
+    sb3_check_env(gym.make(env_id, observation="ids"), warn=False)
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_make_vec_gives_the_batched_core_without_warnings(env_id: str) -> None:
     with warnings.catch_warnings():
@@ -248,6 +254,42 @@ def test_a_probability_outside_its_range_is_refused(env_id: str, value: float) -
     actions[3, 2] = value
     with pytest.raises(ValueError, match=r"action at \(3, 2\) must be in \[0, 1\], actual value"):
         env.step(actions)
+
+
+@pytest.mark.parametrize("env_id", [env_id for env_id in IDS if env_id not in SELECTION])
+@pytest.mark.parametrize(
+    ("value", "message"), [(-1, "must be in 0 …"), (99, "must be in 0 …"), (0.5, "must be integers")]
+)
+def test_an_arm_that_does_not_exist_is_refused(env_id: str, value: float, message: str) -> None:
+    env = make_vec(env_id)
+    env.reset(seed=0)
+    actions = np.zeros(5, type(value))
+    actions[3] = value
+    with pytest.raises(ValueError, match=message):
+        env.step(actions)
+
+
+@pytest.mark.parametrize("env_id", SELECTION)
+def test_actions_of_rows_that_restart_are_never_looked_at(env_id: str) -> None:
+    env = make_vec(env_id, 2)
+    env.reset(seed=0)
+    done = np.zeros(2, np.bool_)
+    while not done.any():
+        _, _, done, _, _ = env.step(np.array([np.ones(6), np.zeros(6)]))
+    assert done.tolist() == [True, False]
+    env.step(np.array([np.full(6, np.nan), np.zeros(6)]))
+    with pytest.raises(ValueError, match=r"action at \(1, 0\)"):
+        env.step(np.array([np.zeros(6), np.full(6, np.nan)]))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_scalar_episode_that_has_ended_asks_for_reset(env_id: str) -> None:
+    env = gym.make(env_id, **SMALL[env_id])
+    env.reset(seed=0)
+    while not env.step(env.action_space.sample())[2]:
+        pass
+    with pytest.raises(gym.error.ResetNeeded, match=r"the episode has ended; call reset\(\)"):
+        env.step(env.action_space.sample())
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -86,9 +86,36 @@ def test_greedy_and_dynamic_programming_agree(late: int) -> None:
 def test_the_reference_attains_the_optimum(kwargs: dict) -> None:
     kwargs = {"horizon": 60, **kwargs}
     task = RottingArmsVectorEnv(1, **kwargs).task
-    episodes = evaluate(Hindsight(task), "CurationGym/RottingArms-v0", kwargs, list(range(8)))
+    episodes = evaluate(Hindsight(task), "CurationGym/RottingArms-v0", kwargs, list(range(8)), reference=True)
     np.testing.assert_allclose(episodes.noise_free, episodes.optimum, rtol=1e-9)
     assert (episodes.invalid == 0).all()
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "bernoulli", "none"])
+@pytest.mark.parametrize("rise", [0.0, 5.0])
+def test_it_does_what_a_loop_does(noise: str, rise: float) -> None:
+    env = RottingArmsVectorEnv(3, n_arms=5, horizon=40, late_arms=3, noise=noise, rise=rise, noise_scale=0.2)
+    env.reset(seed=4)
+    drawn = {name: getattr(env, f"_{name}").copy() for name in ("payoff", "tau", "rise", "arrival", "draws")}
+    rng = np.random.default_rng(0)
+    pulls = np.zeros((3, 5), int)
+    for t in range(40):
+        np.testing.assert_array_equal(env.action_masks(), drawn["arrival"] <= t)
+        arms = rng.integers(5, size=3)
+        _, rewards, terminated, _, info = env.step(arms)
+        for row, arm in enumerate(arms):
+            expected, here = 0.0, drawn["arrival"][row, arm] <= t
+            if here:
+                n = pulls[row, arm]
+                mean = drawn["payoff"][row, arm] * np.exp(-n / drawn["tau"][row, arm])
+                if rise:
+                    mean *= 1 - np.exp(-(n + 1) / drawn["rise"][row, arm])
+                draw = drawn["draws"][row, t]
+                expected = {"gaussian": mean + draw, "bernoulli": float(draw < mean), "none": mean}[noise]
+                pulls[row, arm] += 1
+            assert rewards[row] == pytest.approx(expected)
+            assert info["invalid"][row] == (not here)
+        assert (terminated == (t == 39)).all()
 
 
 def test_columns_tell_what_happened() -> None:

@@ -1,5 +1,7 @@
 """The bridge, and what Stable-Baselines3 and sb3-contrib do with the environments unmodified."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from curation_gym import ENVIRONMENTS
 from curation_gym.envs.base import CurationVectorEnv
-from curation_gym.envs.sb3 import SB3VecEnv
+from curation_gym.envs.sb3 import SB3VecEnv, make_sb3_vec_env
 from curation_gym.envs.wrappers import BernoulliSelection, VectorBernoulliSelection
+from curation_gym.evaluation.rollout import evaluate
+from curation_gym.policy import make_policy
 from tests.envs.test_contract import IDS, SELECTION, SMALL, actions_of
 
 DISCRETE = [env_id for env_id in IDS if env_id not in SELECTION]
@@ -119,9 +123,14 @@ def test_maskable_ppo_never_chooses_a_masked_arm(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", SELECTION)
-def test_maskable_ppo_trains_on_binary_actions(env_id: str) -> None:
+def test_maskable_ppo_trains_on_binary_actions(env_id: str, tmp_path: Path) -> None:
     env = BernoulliSelection(gym.make(env_id, **SMALL[env_id]))
     MaskablePPO("MultiInputPolicy", env, n_steps=16, batch_size=16, seed=0, device="cpu").learn(32)
+    bridge = SB3VecEnv(core(env_id), binary=True)
+    model = MaskablePPO("MultiInputPolicy", bridge, n_steps=8, batch_size=8, seed=0, device="cpu").learn(24)
+    model.save(tmp_path / "policy.zip")
+    policy = make_policy(tmp_path / "policy.zip", bridge.env.task)
+    assert (evaluate(policy, env_id, SMALL[env_id], [1, 2]).lengths > 0).all()
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -148,6 +157,7 @@ def test_binary_actions_are_probabilities_of_zero_and_one(env_id: str) -> None:
         _, others, *_ = binary.step(choice)
         np.testing.assert_array_equal(rewards, others)
     assert binary.single_action_space == spaces.MultiBinary(6)
+    assert binary.action_masks().shape == (3, 12)
 
 
 def test_binary_actions_are_for_selection_only() -> None:
@@ -158,6 +168,19 @@ def test_binary_actions_are_for_selection_only() -> None:
 def test_the_bridge_needs_same_step_autoreset() -> None:
     with pytest.raises(ValueError, match="SB3VecEnv needs autoreset_mode=SAME_STEP"):
         SB3VecEnv(gym.make_vec("CurationGym/RottingArms-v0", 2))
+
+
+def test_the_bridge_takes_native_vector_environments_only() -> None:
+    with pytest.raises(TypeError, match=r"not OrderEnforcing; make_sb3_vec_env\(id, n_envs\) makes both"):
+        SB3VecEnv(gym.make("CurationGym/RottingArms-v0"))
+
+
+def test_one_call_makes_what_stable_baselines_trains_on() -> None:
+    env = make_sb3_vec_env("CurationGym/ScoreSelection-v0", 4, seed=3, binary=True, n_items=6, horizon=5, budget=12)
+    assert env.num_envs == 4
+    assert isinstance(env.action_space, spaces.MultiBinary)
+    again = make_sb3_vec_env("CurationGym/ScoreSelection-v0", 4, seed=3, binary=True, n_items=6, horizon=5, budget=12)
+    np.testing.assert_array_equal(env.reset()["item"], again.reset()["item"])
 
 
 def test_runs_of_neighbouring_seeds_share_no_environment() -> None:
