@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from curation_gym.config import Config, ConfigError, read_yaml, validated
+from curation_gym.config import Config, ConfigError, Many, read_yaml, validated
 from curation_gym.seeding import Role
 
 Kwargs = dict[str, Any]
@@ -28,7 +28,7 @@ class Metric(Config):
     name: str = "episode_return"
     info: str = "raw_reward"
     aggregate: Literal["sum", "last", "area"] = "sum"
-    targets: tuple[float, ...] = ()
+    targets: Many[float] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Metric":
@@ -53,12 +53,20 @@ class Training(Config):
     Attributes:
         total_timesteps: environment steps, over all sub-environments.
         n_envs: sub-environments.
-        hyperparameters: of the agent.
+        hyperparameters: of the agent, which knows their names and ranges and checks them; scalars.
     """
 
     total_timesteps: int = Field(ge=1)
     n_envs: int = Field(1, ge=1)
     hyperparameters: Kwargs = Field(default_factory=dict)
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _scalars(cls, values: Kwargs) -> Kwargs:
+        for name, value in values.items():
+            if not isinstance(value, bool | int | float | str | None):
+                raise ValueError(f"{name!r} must be a number, a text, true, false or null, actual value: {value!r}")
+        return values
 
 
 class Scenario(Config):
@@ -82,9 +90,9 @@ class Scenario(Config):
     kwargs: Kwargs = Field(default_factory=dict)
     overrides: Overrides = Overrides()
     metric: Metric = Metric()
-    curves: tuple[str, ...] = ()
+    curves: Many[str] = ()
     agents: dict[str, Training] = Field(default_factory=dict)
-    policies: tuple[str, ...] = ()
+    policies: Many[Annotated[str, Field(min_length=1)]] = ()
 
     def kwargs_for(self, role: Role) -> Kwargs:
         """The environment's arguments in a role; ``hidden`` has no overrides."""
@@ -113,6 +121,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             known = ", ".join(scenario_names())
             raise ConfigError(f"no scenario {str(name_or_path)!r}; known: {known}; or name the path of a YAML file")
     scenario = validated(Scenario, read_yaml(path), str(path))
+    if scenario.name != path.stem:
+        raise ConfigError(f"{path}: 'name' = {scenario.name!r}: must be the file's stem, {path.stem!r}")
     _check_environment(scenario, str(path))
     return scenario
 
@@ -130,16 +140,24 @@ def scenario_directory() -> Path:
 
 
 def _check_environment(scenario: Scenario, where: str) -> None:
-    """Check the environment's arguments of every role against its own configuration; nothing is built."""
+    """Check each role's arguments and the recorded info keys against what the environment says; nothing is built."""
     try:
         entry_point = gym.spec(scenario.env).vector_entry_point
     except gym.error.Error as error:
         known = ", ".join(sorted(key for key in gym.registry if key.startswith("CurationGym/")))
         raise ConfigError(f"{where}: 'env' = {scenario.env!r}: {error}; known: {known}") from None
     core = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    model = getattr(core, "config_model", None)
-    if model is None:
-        raise ConfigError(f"{where}: 'env' = {scenario.env!r} has no native vector environment with a config_model")
+    model, info = getattr(core, "config_model", None), getattr(core, "info_type", None)
+    if model is None or info is None:
+        raise ConfigError(
+            f"{where}: 'env' = {scenario.env!r} has no native vector environment with a config_model and an info_type"
+        )
+    keys = info.__annotations__
+    for place, key in [("metric.info", scenario.metric.info), *(("curves", curve) for curve in scenario.curves)]:
+        if key not in keys:
+            raise ConfigError(
+                f"{where}: {place!r} = {key!r}: {scenario.env} has no such info; it has {', '.join(keys)}"
+            )
     for role in Overrides.model_fields:
         differs = f" with overrides.{role}" if getattr(scenario.overrides, role) else ""
         validated(model, scenario.kwargs_for(role), f"{where}: kwargs{differs}")  # type: ignore[arg-type]

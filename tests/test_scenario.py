@@ -1,9 +1,11 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import yaml
 
+import curation_gym  # noqa: F401 - registers the environments
 from curation_gym.config import ConfigError
 from curation_gym.scenario import Metric, Scenario, load_scenario, scenario_directory, scenario_names
 
@@ -86,6 +88,24 @@ def test_what_is_recorded() -> None:
         ),
         ({"agents": {"ppo": {}}}, "key 'agents.ppo.total_timesteps' is missing"),
         ({"name": "Two words"}, "'name' = 'Two words'"),
+        ({"name": "another"}, "'name' = 'another': must be the file's stem, 'trial'"),
+        ({"metric": {"info": "raw_rewards"}}, "'metric.info' = 'raw_rewards': .* it has raw_reward, mean_reward"),
+        ({"curves": ["raw_reward", "loss"]}, "'curves' = 'loss': CurationGym/RottingArms-v0 .* it has raw_reward"),
+        (
+            {"metric": {"aggregate": "last", "name": "x", "targets": [float("nan")]}},
+            "'metric.targets.0' = nan: .*finite",
+        ),
+        ({"policies": ["random", ""]}, "'policies.1' = '': String should have at least 1 character"),
+        ({"policies": ["random", 3]}, "'policies.1' = 3: Input should be a valid string"),
+        ({"agents": {"ppo": {"total_timesteps": "100"}}}, "'agents.ppo.total_timesteps' = '100': .*integer"),
+        (
+            {"agents": {"ppo": {"total_timesteps": 1, "hyperparameters": {"width": [16, 16]}}}},
+            r"agents.ppo.hyperparameters: 'width' must be a number, .*actual value: \[16, 16\]",
+        ),
+        (
+            {"agents": {"ppo": {"total_timesteps": 1, "hyperparameters": ["width"]}}},
+            "'agents.ppo.hyperparameters' = .*dictionary",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_file_key_and_what_is_allowed(
@@ -95,6 +115,109 @@ def test_a_mistake_is_told_with_file_key_and_what_is_allowed(
     with pytest.raises(ConfigError, match=message) as caught:
         load_scenario(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "kwargs", "message"),
+    [
+        ("ScoreSelection", {"n_items": "32"}, "'n_items' = '32': Input should be a valid integer"),
+        ("ScoreSelection", {"n_items": True}, "'n_items' = True: Input should be a valid integer"),
+        ("ScoreSelection", {"weights": {"safety": float("nan")}}, "'weights.safety' = nan: .*finite number"),
+        ("ScoreSelection", {"min_batch_size": 100}, "min_batch_size must be <= n_items = 32, actual value: 100"),
+        (
+            "ScoreSelection",
+            {"n_items": 4, "min_batch_size": 5},
+            "min_batch_size must be <= n_items = 4, actual value: 5",
+        ),
+        ("RottingArms", {"noise_scale": float("inf")}, "'noise_scale' = inf: Input should be a finite number"),
+        ("RottingArms", {"payoff": [0.1, True]}, "'payoff.1' = True: Input should be a valid number"),
+        ("AnnotationAllocation", {"C": float("inf")}, "'C' = inf: Input should be a finite number"),
+        ("AnnotationAllocation", {"reward": {"novelty": float("inf")}}, "'reward.novelty' = inf: .*finite number"),
+        ("AnnotationAllocation", {"annotator": {"noise": "0.1"}}, "'annotator.noise' = '0.1': .*valid number"),
+        ("AnnotationAllocation", {"criteria": "margin"}, "'criteria' = 'margin': Input should be a valid tuple"),
+        ("AnnotationAllocation", {"pool": 5}, "'pool' = 5: must be a Pool, the path of a saved one, or options"),
+        ("CoverageSelection", {"pool": 5}, "'pool' = 5: must be a Pool, .*builder: dataset, digits, docstrings, synth"),
+        ("CoverageSelection", {"pool": None}, "'pool' = None: must be a Pool"),
+        ("CoverageSelection", {"pool": ["synthetic"]}, r"'pool' = \['synthetic'\]: must be a Pool"),
+        ("CoverageSelection", {"pool": {}}, "pool.builder must be one of dataset, .*, actual value: None"),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "sinthetic"}},
+            "pool.builder must be one of dataset, digits, docstrings, synthetic, actual value: 'sinthetic'",
+        ),
+        ("CoverageSelection", {"pool": {"builder": ["a"]}}, r"pool.builder must be one of .*, actual value: \['a'\]"),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "synthetic", "n_sampels": 3}},
+            r"unknown key 'n_sampels' in pool \(builder synthetic\); allowed keys: builder, n_samples, n_clusters",
+        ),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "synthetic", "spread": float("inf")}},
+            "'pool.spread' = inf: Input should be a finite number",
+        ),
+        ("CoverageSelection", {"pool": {"builder": "digits", "seed": "0"}}, "'pool.seed' = '0': .*valid integer"),
+        ("CoverageSelection", {"pool": {"builder": "docstrings", "packages": []}}, r"'pool.packages' = .*at least 1"),
+        ("CoverageSelection", {"pool": {"builder": "dataset"}}, "pool: exactly one of name and path is needed"),
+        ("CoverageSelection", {"pool": {"builder": "dataset", "name": "a", "lable": "b"}}, "pool: unknown key 'lable'"),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "dataset", "name": "a", "limit": True}},
+            "'pool.limit' = True: Input should be a valid integer",
+        ),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "dataset", "sources": [{"name": "a", "lable": "b"}]}},
+            "unknown key 'pool.sources.0.lable'; allowed keys: name, path",
+        ),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "dataset", "name": "a", "encoder": {"kind": "pixls"}}},
+            "pool.encoder.kind must be one of tfidf-svd, .*, actual value: 'pixls'",
+        ),
+        (
+            "CoverageSelection",
+            {"pool": {"builder": "dataset", "name": "a", "signals": {"s": {"kind": "column", "column": "c", "lo": 1}}}},
+            r"unknown key 'lo' in pool.signals.s \(kind column\); allowed keys: kind, column, low, high",
+        ),
+    ],
+)
+def test_what_a_file_and_gym_make_both_refuse(tmp_path: Path, env: str, kwargs: dict[str, Any], message: str) -> None:
+    path = written(tmp_path, env=f"CurationGym/{env}-v0", kwargs=kwargs, overrides={})
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_scenario(path)
+    assert str(caught.value).startswith(f"{path}: kwargs: ")
+    with pytest.raises(ConfigError, match=message) as caught:
+        gym.make(f"CurationGym/{env}-v0", **kwargs)
+    assert str(caught.value).startswith(f"CurationGym/{env}-v0: ")
+
+
+def test_what_is_wrong_in_one_role_only(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        env="CurationGym/CoverageSelection-v0",
+        kwargs={"pool": {"builder": "synthetic"}},
+        overrides={"tuning": {"pool": {"seed": -1}}},
+    )
+    with pytest.raises(ConfigError, match=r"kwargs with overrides.tuning: 'pool.seed' = -1: .*greater than or equal"):
+        load_scenario(path)
+
+
+def test_checking_a_pool_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATION_GYM_CACHE", str(tmp_path / "cache"))
+    pool = {"builder": "dataset", "name": "nobody/nothing", "label": "label"}
+    scenario = load_scenario(
+        written(tmp_path, env="CurationGym/ScoreSelection-v0", kwargs={"pool": pool}, overrides={})
+    )
+    assert scenario.model_dump(mode="json")["kwargs"] == {"pool": pool}
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_key_that_stands_twice(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text() + "env: CurationGym/ScoreSelection-v0\n")
+    with pytest.raises(ConfigError, match=r"trial\.yaml: .*key 'env' stands on line \d+ and again on line \d+"):
+        load_scenario(path)
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

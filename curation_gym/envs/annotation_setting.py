@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from curation_gym.annotators.simulated import AnnotatorConfig
-from curation_gym.config import Config, ConfigError
+from curation_gym.config import Config, ConfigError, Many
 from curation_gym.envs.acquisition import CRITERIA
+from curation_gym.pools.build import PoolSource
+from curation_gym.pools.digits import DigitsConfig
 from curation_gym.pools.features import columns_after, columns_before, gather
 from curation_gym.pools.pool import Pool
 
@@ -39,9 +41,9 @@ class RewardWeights(Config):
 class AnnotationAllocationConfig(Config):
     """Arguments of AnnotationAllocation-v0, see :class:`AnnotationAllocationEnv`."""
 
-    pool: Any = Field(default_factory=lambda: {"builder": "digits"})
+    pool: PoolSource = DigitsConfig()
     arms: Literal["criteria", "domains", "domains_x_criteria"] = "criteria"
-    criteria: tuple[str, ...] = ("random", "entropy", "ensemble_entropy", "disagreement", "margin")
+    criteria: Many[str] = ("random", "entropy", "ensemble_entropy", "disagreement", "margin")
     action: Literal["hard", "soft"] = "hard"
     batch: int = Field(10, ge=1)
     budget: int = Field(200, ge=1)

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config, validated
+from curation_gym.config import Config, Many, Pair, validated
 from curation_gym.envs.allocation import ArmLedger, arm_columns
 from curation_gym.envs.base import Arrays, CurationEnv, CurationVectorEnv, Rows, StepResult
 from curation_gym.envs.render import render_arms
@@ -22,13 +22,13 @@ class RottingArmsConfig(Config):
 
     n_arms: int = Field(10, ge=1)
     horizon: int = Field(200, ge=1)
-    payoff: tuple[float, float] = (0.3, 1.0)
-    half_life: tuple[float, float] | None = (5.0, 50.0)
+    payoff: Pair[float] = (0.3, 1.0)
+    half_life: Pair[float] | None = (5.0, 50.0)
     rise: float = Field(0.0, ge=0)
     late_arms: int = Field(0, ge=0)
     noise: Literal["gaussian", "bernoulli", "none"] = "gaussian"
     noise_scale: float = Field(0.1, ge=0)
-    means: tuple[float, ...] | None = None
+    means: Many[float] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "RottingArmsConfig":

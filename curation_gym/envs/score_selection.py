@@ -22,9 +22,11 @@ class ScoreSelectionConfig(SelectionConfig):
     min_batch_size: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _weights_sum_to_one(self) -> "ScoreSelectionConfig":
+    def _consistent(self) -> "ScoreSelectionConfig":
         if min(self.weights.values(), default=-1) < 0 or abs(sum(self.weights.values()) - 1) > 1e-6:
             raise ValueError(f"weights must be >= 0 and sum to 1, actual value: {self.weights}")
+        if self.min_batch_size > self.n_items:
+            raise ValueError(f"min_batch_size must be <= n_items = {self.n_items}, actual value: {self.min_batch_size}")
         return self
 
 

@@ -88,11 +88,12 @@ def evaluate(
     curves: Sequence[str] = (),
     batch: int = 64,
     deterministic: bool = False,
+    reference: bool = False,
 ) -> Episodes:
     """Run one episode per seed.
 
     Args:
-        policy: what acts. One with a ``bind`` method is a reference, and sees the environment through it.
+        policy: what acts.
         env_id: a registered id of this library's contract.
         kwargs: the environment's arguments.
         seeds: one episode each. The episode of a seed depends on the seed only; what a policy draws
@@ -100,14 +101,20 @@ def evaluate(
         curves: info keys to record against what was spent; NaN means not measured in that step.
         batch: most episodes at once, ≥ 1.
         deterministic: passed to ``predict``.
+        reference: the policy has a ``bind`` method, and is shown hidden truth through it.
 
     Raises:
-        PolicyError: naming the policy, when its action isn't one of the task's.
+        PolicyError: naming the policy, when it fails to predict or its action isn't one of the task's; when it has
+            a ``bind`` method without being called a reference, or the reverse; when the environment sends ids of
+            another pool than the policy's.
         KeyError: for a curve that the environment's info doesn't hold.
         ValueError: without seeds, or for a batch < 1.
     """
     if not len(seeds) or batch < 1:
         raise ValueError(f"evaluate needs seeds and batch >= 1, actual: {len(seeds)} seeds, batch {batch}")
+    if hasattr(policy, "bind") != reference:
+        has = "has a bind method, which shows hidden truth; pass reference=True if it is meant to see it"
+        raise PolicyError(f"policy {_name(policy)} {'has no bind method, so it is no reference' if reference else has}")
     parts = [
         _rollout(policy, env_id, kwargs, list(seeds[start : start + batch]), curves, deterministic)
         for start in range(0, len(seeds), batch)
@@ -126,6 +133,7 @@ def _rollout(
     n = len(seeds)
     core = make_core(env_id, kwargs, n)
     task = core.task
+    _check_pool(policy, task)
     if hasattr(policy, "bind"):
         policy.bind(core)
     observation, info = core.reset(seed=list(seeds))
@@ -142,7 +150,10 @@ def _rollout(
     state: Any = None
     running, starts = np.ones(n, np.bool_), np.ones(n, np.bool_)
     while running.any():
-        actions, state = policy.predict(observation, state, episode_start=starts, deterministic=deterministic)
+        try:
+            actions, state = policy.predict(observation, state, episode_start=starts, deterministic=deterministic)
+        except Exception as error:  # whatever it is, it is the policy's
+            raise PolicyError(f"policy {_name(policy)} failed to predict: {type(error).__name__}: {error}") from error
         try:
             observation, _, terminated, truncated, info = core.step(actions)
         except ValueError as error:
@@ -169,6 +180,16 @@ def _rollout(
         curves=log.curves(env_id),
         unit=task.budget_unit,
     )
+
+
+def _check_pool(policy: Policy, task: Task) -> None:
+    """Ids mean something in one pool only; of another, a policy would gather other samples' features."""
+    own = getattr(policy, "task", None)
+    if task.ids and isinstance(own, Task) and own.pool_fingerprint != task.pool_fingerprint:
+        raise PolicyError(
+            f"policy {_name(policy)} was constructed for the ids of pool {own.pool_fingerprint or 'none'}, "
+            f"{task.env_id} sends ids of pool {task.pool_fingerprint}; construct it for that task and pool"
+        )
 
 
 def _spent(task: Task, observation: Observation) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config
+from curation_gym.config import Config, Many
 from curation_gym.pools.common import IMAGE_SCHEMA, code_versions, coverage_columns, progress
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.pools.registry import encoder_version, reference_version
@@ -34,7 +34,7 @@ class DatasetConfig(Config):
     """
 
     builder: Literal["dataset"] = "dataset"
-    sources: tuple[SourceConfig, ...]
+    sources: Many[SourceConfig]
     encoder: EncoderConfig | None = None
     signals: dict[str, SignalConfig] = Field(default_factory=dict)
     n_clusters: int | None = Field(None, ge=1)

@@ -28,7 +28,7 @@ class DigitsConfig(Config):
 
     builder: Literal["digits"] = "digits"
     encoder: Literal["pixels", "pixels-pca"] = "pixels"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 def depends_on(config: DigitsConfig) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from curation_gym.config import Config
+from curation_gym.config import Config, Many
 from curation_gym.pools.common import code_versions, content_hash, coverage_columns, progress, split_by_hash
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.signals.classifiers import cross_fitted, ngrams
@@ -69,7 +69,7 @@ class DocstringsConfig(Config):
     """
 
     builder: Literal["docstrings"] = "docstrings"
-    packages: tuple[str, ...] = Field(tuple(PACKAGES), min_length=1)
+    packages: Many[str] = Field(tuple(PACKAGES), min_length=1)
     per_package: int = Field(400, ge=8)
     dimension: int = Field(64, ge=2)
     n_clusters: int = Field(40, ge=1)

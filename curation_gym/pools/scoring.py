@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config
+from curation_gym.config import Config, Many, Pair
 from curation_gym.pools.common import content_hash, split_by_hash
 from curation_gym.pools.registry import DataReference, label_names, load_splits, read_column
 from curation_gym.pools.storage import PoolError
@@ -55,7 +55,7 @@ class CrossFittedSignal(Config):
     """
 
     kind: Literal["cross_fitted"]
-    positive: tuple[str, ...] = Field(min_length=1)
+    positive: Many[str] = Field(min_length=1)
 
 
 class TrainSource(DataReference):
@@ -73,9 +73,9 @@ class TrainSource(DataReference):
 
     text: str = "text"
     label: str | None = None
-    positive: tuple[str, ...] = ()
-    votes: tuple[str, str] | None = None
-    pair: tuple[str, str] | None = None
+    positive: Many[str] = ()
+    votes: Pair[str] | None = None
+    pair: Pair[str] | None = None
     limit: int = Field(5000, ge=20)
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class ClassifierSignal(Config):
     """
 
     kind: Literal["classifier"]
-    train: tuple[TrainSource, ...]
+    train: Many[TrainSource]
     encoder: EncoderConfig | None = None
     c: float = Field(1.0, gt=0)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
+from curation_gym.config import Many
 from curation_gym.pools.common import content_hash, split_by_hash
 from curation_gym.pools.pool import SPLITS, PoolError
 from curation_gym.pools.registry import (
@@ -54,11 +55,11 @@ class SourceConfig(DataReference):
 
     text: str | None = None
     image: str | None = None
-    features: tuple[str, ...] | None = Field(None, min_length=1)
+    features: Many[str] | None = Field(None, min_length=1)
     label: str | None = None
     relabel: dict[str, str] = Field(default_factory=dict)
     domain: str | None = None
-    splits: dict[SplitRole, tuple[str, ...]] = Field(default_factory=dict)
+    splits: dict[SplitRole, Many[str]] = Field(default_factory=dict)
     limit: int | None = Field(None, ge=MIN_ROWS)
     drop_empty: bool = False
 

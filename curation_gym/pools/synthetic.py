@@ -28,14 +28,14 @@ class SyntheticConfig(Config):
     """
 
     builder: Literal["synthetic"] = "synthetic"
-    n_samples: int = Field(2000, ge=1)
-    n_clusters: int = Field(40, ge=1)
-    n_groups: int = Field(1, ge=1)
-    dimension: int = Field(32, ge=2)
-    spread: float = Field(0.6, ge=0)
-    signal_noise: float = Field(0.1, ge=0)
-    weight_spread: float = Field(0.7, ge=0)
-    seed: int = Field(0, ge=0)
+    n_samples: int = Field(default=2000, ge=1)
+    n_clusters: int = Field(default=40, ge=1)
+    n_groups: int = Field(default=1, ge=1)
+    dimension: int = Field(default=32, ge=2)
+    spread: float = Field(default=0.6, ge=0)
+    signal_noise: float = Field(default=0.1, ge=0)
+    weight_spread: float = Field(default=0.7, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 def depends_on(config: SyntheticConfig) -> dict[str, str]:
