@@ -15,6 +15,7 @@ from curation_gym.policy import PolicyError, SearchSpace, make_policy, policy_cl
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 
+
 @dataclass(frozen=True)
 class Tuned:
     """What a search found.

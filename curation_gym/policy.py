@@ -28,8 +28,8 @@ class Policy(Protocol):
     ) -> tuple[NDArray[Any], Any]: ...
 
 
-SearchSpace = Mapping[str, tuple[float, float] | tuple[float, float, Literal["log"]]]
-"""What a policy class may state as ``search_space``: hyperparameter → (low, high), searched uniformly or by its log."""
+SearchSpace = Mapping[str, tuple[float, float] | tuple[float, float, Literal["log", "int"]]]
+"""What a policy class may state as ``search_space``: hyperparameter → (low, high), uniform, log-uniform or integer."""
 
 
 class PolicyError(ValueError):

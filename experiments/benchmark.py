@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.scenario import load_scenario
 from experiments import options
 from experiments.contest import compare
 
@@ -16,7 +16,7 @@ def main(
     scenario: Annotated[list[str], typer.Option(help="Name or path of a scenario; repeatable.")],
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="Short name, module:Class or saved policy; repeatable. Default: the scenario's list."),
+        typer.Option(help="Short name, module:Class or saved policy, or LABEL= and one of these; repeatable."),
     ] = None,
     seeds: options.Seeds = None,
     runs: Annotated[int, typer.Option(min=1, help="Training runs of an agent that learns.")] = 1,
@@ -24,12 +24,13 @@ def main(
     out: options.Out = None,
     jobs: options.Jobs = None,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     quick: options.Quick = False,
     track: options.Track = False,
 ) -> None:
-    """Compare policies on scenarios over paired seeds, and write a report."""
+    """Compare policies (by default the scenario's own list) over paired seeds, and write a report."""
     with options.exits():
-        scenarios = [_sized(load_scenario(name), quick) for name in scenario]
+        scenarios = [options.sized(load_scenario(name), quick) for name in scenario]
         status = compare(
             "benchmark",
             scenarios,
@@ -40,20 +41,10 @@ def main(
             out=out,
             jobs=jobs,
             resume=resume,
+            overwrite=overwrite,
             track=track,
         )
     raise typer.Exit(status)
-
-
-def _sized(scenario: Scenario, quick: bool) -> Scenario:
-    """With ``--quick``, agents train for a tenth of their steps."""
-    if not quick:
-        return scenario
-    agents = {
-        name: settings.model_copy(update={"total_timesteps": max(1, settings.total_timesteps // 10)})
-        for name, settings in scenario.agents.items()
-    }
-    return scenario.model_copy(update={"agents": agents})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from curation_gym.evaluation.statistics import (
     probability_of_improvement,
 )
 from experiments import figures
-from experiments.leaderboard import RANDOM, REFERENCE, TRAINING, Leaderboard, TaskBoard
+from experiments.leaderboard import RANDOM, TRAINING, Leaderboard, TaskBoard
+from experiments.policies import REFERENCES
 from experiments.report import Report
 from experiments.study import Study
 
@@ -34,12 +35,20 @@ METHOD = (
 )
 
 
+CROSSINGS = (
+    "Labels are medians over seeds, inf where most seeds never reached the target. In the share saved, a seed that "
+    "never reached it counts as the whole budget, so it never makes a saving."
+)
+
+
 def report(board: Leaderboard, study: Study) -> Report:
     """Everything that the study found, most important first."""
     manifest = study.manifest
     names = [task.scenario.name for task in board.tasks]
     page = Report(f"Benchmark: {', '.join(names)}")
     page.add_text(f"{len(board.policies)} policies, {len(manifest['seeds'])} paired seeds per task.")
+    if trained := manifest.get("trained"):
+        page.add_text(_training_runs(trained, manifest["config"]["runs"]))
     for failure in study.failures:
         page.add_text(f"Failed and left out: {failure.unit}: {failure.error}")
     color = figures.colors(board.policies)
@@ -61,7 +70,17 @@ def report(board: Leaderboard, study: Study) -> Report:
 
 
 def _assignment(hyperparameters: dict[str, float]) -> str:
-    return ", ".join(f"{name} = {value:.4g}" for name, value in hyperparameters.items()) or "its defaults"
+    values = {k: value if isinstance(value, int) else f"{value:.4g}" for k, value in hyperparameters.items()}
+    return ", ".join(f"{name} = {value}" for name, value in values.items()) or "its defaults"
+
+
+def _training_runs(trained: list[str], runs: int) -> str:
+    if runs == 1:
+        return (
+            f"Trained once: {', '.join(trained)}. The intervals hold what differs between episodes, not what would "
+            "differ between training runs; --runs N trains N times."
+        )
+    return f"Trained {runs} times: {', '.join(trained)}. The episodes are dealt out to the training runs."
 
 
 def print_headline(board: Leaderboard, console: Console) -> None:
@@ -105,6 +124,8 @@ def _task(page: Report, task: TaskBoard, color: dict[str, str], unit: str) -> No
         page.add_text(f"{policy} finished only {n_seeds} seeds and isn't ranked.")
     if task.note:
         page.add_text(task.note)
+    if references := [policy for policy in task.scores if policy in REFERENCES]:
+        page.add_text(f"{', '.join(references)} sees hidden truth: a reference, not a competitor.")
     scores: dict[str, Scores] = {policy: [score] for policy, score in task.comparable.items()}
     if task.normalized:
         _comparisons(page, scores, color, name)
@@ -114,7 +135,7 @@ def _task(page: Report, task: TaskBoard, color: dict[str, str], unit: str) -> No
         _improvement(page, scores, name)
     if scenario.metric.targets:
         page.add_heading("Labels to a target", 3)
-        page.add_table(task.crossings(), "Medians over seeds. A target that wasn't reached counts as the whole budget.")
+        page.add_table(task.crossings(), CROSSINGS)
     for key in scenario.recorded:
         targets = scenario.metric.targets if key == scenario.metric.info else ()
         figure = figures.curve_plot({name: task.curves(key)}, color, f"{unit} spent", key, targets=targets)
@@ -128,7 +149,7 @@ def _task(page: Report, task: TaskBoard, color: dict[str, str], unit: str) -> No
 
 def _comparisons(page: Report, scores: dict[str, Scores], color: dict[str, str], name: str) -> None:
     # Random and a reference are 0 and 1 by definition: their profiles would say nothing.
-    shown = {policy: tasks for policy, tasks in scores.items() if policy not in (RANDOM, REFERENCE)}
+    shown = {policy: tasks for policy, tasks in scores.items() if policy not in (RANDOM, *REFERENCES)}
     if shown:
         lowest = float(np.quantile(np.concatenate([task for tasks in shown.values() for task in tasks]), 0.02))
         grid = np.linspace(np.clip(lowest, -1, 0), 1, 201)

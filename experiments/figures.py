@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from curation_gym.evaluation.statistics import Estimate, Scores, performance_profile
+from experiments.policies import REFERENCES
 
 INK = "#1f2430"
 # Petroff, "Accessible Color Sequences for Data Visualization" (arXiv 2107.02270), of medium lightness.
@@ -34,7 +35,7 @@ Band = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDAr
 
 def colors(policies: Sequence[str]) -> dict[str, str]:
     """A colour per policy, the same in every figure of a report; random is grey and a reference is ink."""
-    fixed = {"random": _GREY, "reference": INK}
+    fixed = {"random": _GREY, **dict.fromkeys(REFERENCES, INK)}
     others = [policy for policy in policies if policy not in fixed]
     return fixed | {policy: PALETTE[index % len(PALETTE)] for index, policy in enumerate(others)}
 

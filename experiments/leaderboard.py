@@ -1,6 +1,6 @@
 """What a comparison found: scores per task and over all tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from curation_gym.evaluation.rollout import Episodes
 from curation_gym.evaluation.statistics import (
     Scores,
     bootstrap,
+    first_crossing,
     interquartile_mean,
     interval,
     labels_to_target,
@@ -26,7 +28,7 @@ from experiments import figures
 from experiments.study import COLUMNS
 
 NOISE_FREE, OPTIMUM, NORMALIZED = "noise_free_return", "optimum_return", "normalized_score"
-RANDOM, REFERENCE = "random", "reference"
+RANDOM = "random"
 TRAINING = "training_return"
 CURVE_POINTS = 50
 
@@ -36,6 +38,21 @@ def target_metric(target: float) -> str:
     return f"labels_to_target@{target:g}"
 
 
+def measured(scenario: Scenario, episodes: Episodes) -> dict[str, NDArray[np.float64]]:
+    """Metric → its value in each episode, (n_seeds,): all that is reported as one number."""
+    metric = scenario.metric
+    values: dict[str, Any] = {
+        "episode_return": episodes.returns,
+        NOISE_FREE: episodes.noise_free,
+        OPTIMUM: episodes.optimum,
+        "invalid_choices": episodes.invalid,
+    }
+    values.setdefault(metric.name, episodes.score(metric))
+    for target in metric.targets:
+        values[target_metric(target)] = [first_crossing(*curve, target) for curve in episodes.curves[metric.info]]
+    return {name: np.asarray(value, np.float64) for name, value in values.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class TaskBoard:
     """One scenario's scores, the best policy first.
@@ -43,6 +60,7 @@ class TaskBoard:
     Attributes:
         results: the scenario's tidy rows.
         seeds: in the order of every array.
+        budget: what an episode may spend.
         metric: what is judged, as in the results.
         scores: policy → (n_seeds,); only policies that acted on every seed.
         incomplete: policy → how many seeds it has.
@@ -54,6 +72,7 @@ class TaskBoard:
     scenario: Scenario
     results: pd.DataFrame
     seeds: Sequence[int]
+    budget: float
     metric: str
     scores: dict[str, NDArray[np.float64]]
     incomplete: dict[str, int]
@@ -62,7 +81,7 @@ class TaskBoard:
     note: str = ""
 
     @classmethod
-    def of(cls, scenario: Scenario, results: pd.DataFrame, seeds: Sequence[int]) -> "TaskBoard":
+    def of(cls, scenario: Scenario, results: pd.DataFrame, seeds: Sequence[int], budget: float) -> "TaskBoard":
         own = results[results["scenario"] == scenario.name]
         noise_free = scenario.metric.info == "raw_reward" and (own["metric"] == NOISE_FREE).any()
         metric = NOISE_FREE if noise_free else scenario.metric.name
@@ -76,7 +95,7 @@ class TaskBoard:
                 normalized = {p: normalized_scores(s, scores[RANDOM], optimum) for p, s in scores.items()}
             except ValueError as error:
                 note = f"Scores can't be normalised: {error}."
-        return cls(scenario, own, seeds, metric, scores, incomplete, normalized, optimum, note)
+        return cls(scenario, own, seeds, budget, metric, scores, incomplete, normalized, optimum, note)
 
     @property
     def comparable(self) -> dict[str, NDArray[np.float64]]:
@@ -137,7 +156,7 @@ class TaskBoard:
                     "labels": str(labels_to_target(spent[policy])),
                 }
                 if RANDOM in self.scores and policy != RANDOM:
-                    saved = savings(spent[policy], spent[RANDOM], float(self.results["step"].max()))
+                    saved = savings(spent[policy], spent[RANDOM], self.budget)
                     row["share saved against random"] = str(saved)
                 rows.append(row)
         return pd.DataFrame(rows).fillna("")
@@ -150,10 +169,17 @@ class Leaderboard:
         results: tidy rows.
         scenarios: in the order of the report.
         seeds: the evaluation seeds; a policy that didn't act on all of them is incomplete and not ranked.
+        budgets: scenario → what an episode may spend.
     """
 
-    def __init__(self, results: pd.DataFrame, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> None:
-        self.tasks = [TaskBoard.of(scenario, results, seeds) for scenario in scenarios]
+    def __init__(
+        self,
+        results: pd.DataFrame,
+        scenarios: Sequence[Scenario],
+        seeds: Sequence[int],
+        budgets: Mapping[str, float],
+    ) -> None:
+        self.tasks = [TaskBoard.of(scenario, results, seeds, budgets[scenario.name]) for scenario in scenarios]
         self.results = pd.concat([results, *[task.tidy() for task in self.tasks]], ignore_index=True)[COLUMNS]
         self.policies = list(dict.fromkeys(p for task in self.tasks for p in task.scores))
 

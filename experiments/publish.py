@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from experiments import options
-from experiments.study import StudyError, replace_file, say
+from experiments.study import StudyError, replace_file, say, write_text
 
 RESULTS = Path("docs/results")
 
@@ -35,13 +35,18 @@ def main(
             )
         title, _, rest = page.partition("\n")
         command = f"{title}\n\n```bash\n{manifest['command']}\n```\n{rest.replace('figures/', f'{name}/')}"
-        to.mkdir(parents=True, exist_ok=True)
-        replace_file(to / f"{name}.md", lambda path: path.write_text(command, encoding="utf-8"))
+        write_text(to / f"{name}.md", command)
         shutil.rmtree(to / name, ignore_errors=True)
-        shutil.copytree(study / "figures", to / name, ignore=shutil.ignore_patterns("*.svg"))
-        shutil.copy(study / "results.parquet", to / f"{name}.parquet")
-        shutil.copy(study / "manifest.json", to / f"{name}.manifest.json")
+        copies = {picture: to / name / picture.name for picture in (study / "figures").glob("*.png")}
+        copies |= {study / "results.parquet": to / f"{name}.parquet"}
+        copies |= {study / "manifest.json": to / f"{name}.manifest.json"}
+        for source, target in copies.items():
+            _copy(source, target)
         say(f"published: {to / name}.md")
+
+
+def _copy(source: Path, target: Path) -> None:
+    replace_file(target, lambda scratch: shutil.copyfile(source, scratch))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ reward-ranked selection (RAFT), greedy selection and the hindsight optimum. It e
 
 import typer
 
-from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.scenario import load_scenario
 from experiments import options
 from experiments.contest import compare
 from experiments.study import say
@@ -31,12 +31,13 @@ def main(
     out: options.Out = None,
     jobs: options.Jobs = None,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     quick: options.Quick = False,
     track: options.Track = False,
 ) -> None:
     """Run both halves and write a report."""
     with options.exits():
-        scenarios = [_sized(load_scenario(name), quick) for name in POLICIES]
+        scenarios = [options.sized(load_scenario(name), quick) for name in POLICIES]
         status = compare(
             "quickstart",
             scenarios,
@@ -46,18 +47,12 @@ def main(
             out=out,
             jobs=jobs,
             resume=resume,
+            overwrite=overwrite,
             track=track,
+            next_steps=NEXT,
         )
         say(f"\n[bold]What to try next[/]\n{NEXT}")
     raise typer.Exit(status)
-
-
-def _sized(scenario: Scenario, quick: bool) -> Scenario:
-    """With ``--quick``, PPO only begins to learn."""
-    if not quick or "ppo" not in scenario.agents:
-        return scenario
-    settings = scenario.agents["ppo"].model_copy(update={"total_timesteps": 8192})
-    return scenario.model_copy(update={"agents": {"ppo": settings}})
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class Failure:
 class Study:
     """A study's directory, from its first unit to its manifest.
 
+    What an earlier run of the same configuration finished is kept, and told unless ``resume`` expects it.
+
     Args:
         name: of the study, for example ``"benchmark"``.
         config: everything that decides the results, JSON values only.
@@ -65,10 +67,12 @@ class Study:
         seeds: evaluation seeds.
         step_unit: what ``step`` counts, per scenario.
         out: the directory; ``runs/NAME/LABEL-HASH`` by default, HASH being of the config.
-        resume: keep the finished units that are there.
+        resume: finished units are expected; it is told when there are none.
+        overwrite: remove what an earlier run left, of whatever configuration.
 
     Raises:
-        StudyError: when the directory holds something else, or a study of another config.
+        StudyError: when the directory holds something else, or a study of another config and it isn't to be
+            overwritten; for ``resume`` together with ``overwrite``.
     """
 
     def __init__(
@@ -81,7 +85,10 @@ class Study:
         step_unit: Mapping[str, str],
         out: Path | None = None,
         resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
+        if resume and overwrite:
+            raise StudyError("--resume keeps what --overwrite removes; give one of the two")
         digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=4).hexdigest()
         self.name = name
         self.out = out if out is not None else Path("runs") / name / f"{label}-{digest}"
@@ -99,18 +106,30 @@ class Study:
             "wall_clock_seconds": 0.0,
             **provenance(),
         }
-        earlier = self._earlier()
-        if resume and earlier:
-            self._started -= earlier["wall_clock_seconds"]
-            if (earlier["commit"], earlier["dirty"]) != (self.manifest["commit"], self.manifest["dirty"]):
-                self.warn(f"resuming what commit {earlier['commit']} began; the units that are kept come from it")
+        earlier = self._earlier(overwrite)
+        if earlier and not overwrite:
+            self._go_on(earlier, expected=resume)
         else:
-            for directory in ("parts", POLICY_DIRECTORY):
+            if resume:
+                others = ", ".join(sorted(str(path) for path in self.out.parent.glob(f"{label}-*"))) or "none"
+                say(f"nothing to resume in {escape(str(self.out))}; of other options or policies: {escape(others)}")
+            for directory in ("parts", "figures", POLICY_DIRECTORY):
                 shutil.rmtree(self.out / directory, ignore_errors=True)
         (self.out / "parts").mkdir(parents=True, exist_ok=True)
         self._write_manifest()
 
-    def _earlier(self) -> dict[str, Any] | None:
+    def _go_on(self, earlier: dict[str, Any], expected: bool) -> None:
+        """Keep what an earlier run of the same configuration finished."""
+        if not expected:
+            where, status = escape(str(self.out)), earlier["status"]
+            say(f"{where} holds this study ({status}): what it finished is kept; --overwrite computes it anew")
+        self._started -= earlier["wall_clock_seconds"]
+        if (earlier["commit"], earlier["dirty"]) != (self.manifest["commit"], self.manifest["dirty"]):
+            self.warn(f"resuming what commit {earlier['commit']} began; the units that are kept come from it")
+        if earlier["dirty"] is not False:  # results that no commit reproduces don't become clean by a second run
+            self.manifest["dirty"] = earlier["dirty"]
+
+    def _earlier(self, any_config: bool) -> dict[str, Any] | None:
         """The manifest of the study that is in the directory."""
         if not self.out.exists() or not any(self.out.iterdir()):
             return None
@@ -120,10 +139,14 @@ class Study:
             raise StudyError(
                 f"{self.out} exists and is not a study (it has no readable manifest.json); choose another --out"
             ) from error
-        if earlier.get("config_hash") != self.manifest["config_hash"] or earlier.get("study") != self.name:
+        same = earlier.get("config_hash") == self.manifest["config_hash"] and earlier.get("study") == self.name
+        if not same and not any_config:
+            now = json.loads(json.dumps(self.manifest["config"]))
+            changes = _changes({"study": earlier.get("study")} | earlier.get("config", {}), {"study": self.name} | now)
             raise StudyError(
-                f"{self.out} holds a {earlier.get('study')} of another configuration; choose another --out, "
-                "or repeat the options that it was made with (see 'command' in its manifest.json)"
+                f"{self.out} holds a {earlier.get('study')} of another configuration ({'; '.join(changes[:3])}); "
+                "choose another --out, repeat the options it was made with (see 'command' in its manifest.json), or "
+                "remove it with --overwrite"
             )
         return earlier
 
@@ -177,11 +200,15 @@ class Study:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in set(multiprocessing.active_children()) - before:
                     process.terminate()
-                self._close("interrupted")
-                say(f"interrupted; what is finished is in {escape(str(self.out))}; continue with --resume")
+                self.interrupt()
                 raise
             pool.shutdown()
         return {unit for unit in units if self._part(unit).exists()}
+
+    def interrupt(self) -> None:
+        """Note and tell that somebody stopped the study before its end."""
+        self._close("interrupted")
+        say(f"interrupted; what is finished is in {escape(str(self.out))}; continue with --resume")
 
     def fail(self, failure: Failure) -> None:
         """Note and tell a failure; the study goes on, and ends with exit status 1."""
@@ -215,8 +242,15 @@ class Study:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        text = json.dumps(self.manifest, indent=1)
-        replace_file(self.out / "manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(self.out / "manifest.json", json.dumps(self.manifest, indent=1))
+
+
+def _changes(earlier: Any, now: Any, where: str = "") -> list[str]:
+    """What differs between two configurations, each by the path of its key."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*earlier, *now])
+        return [c for key in keys for c in _changes(earlier.get(key), now.get(key), f"{where}/{key}".lstrip("/"))]
+    return [] if earlier == now else [f"{where} was {earlier!r}, is {now!r}"]
 
 
 def say(message: str) -> None:
@@ -277,3 +311,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     write(scratch)
     os.replace(scratch, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """:func:`replace_file` for text."""
+    replace_file(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))

@@ -122,6 +122,7 @@ def main(
             seeds=[0],
             step_unit=dict.fromkeys(TASKS, "environment steps"),
             out=out,
+            overwrite=True,  # a measurement is made anew; it has no units that could be kept
         )
         rows, lines = [], []
         table = Table("task", "peer", "steps/s", "÷ SyncVectorEnv", title=f"{num_envs} environments")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import wandb
 
-from experiments.study import say
+from experiments.study import Study, say
 
 PROJECT = "curation-gym"
 
@@ -25,6 +25,7 @@ class Tracker:
         name: of the run.
         config: what decides the run's result, shown beside it.
         group: runs that belong together, for example one study.
+        run_id: of the run, unique within the project; a run of the same id is continued.
         project: ``WANDB_PROJECT`` takes precedence.
     """
 
@@ -35,6 +36,7 @@ class Tracker:
         name: str,
         config: Mapping[str, Any],
         group: str | None = None,
+        run_id: str | None = None,
         project: str = PROJECT,
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,8 @@ class Tracker:
             project=os.environ.get("WANDB_PROJECT", project),
             name=name,
             group=group,
+            id=run_id,
+            resume="allow",
             dir=str(out.resolve()),
             config=dict(config),
             mode="offline" if offline else None,
@@ -52,6 +56,12 @@ class Tracker:
         )
         self.run.define_metric("global_step")
         self.run.define_metric("*", step_metric="global_step")
+
+    @classmethod
+    def of(cls, study: Study, *, group: str | None = None) -> "Tracker":
+        """A study's run: the same run when the study is resumed."""
+        run_id = f"{study.name}-{study.manifest['config_hash']}"
+        return cls(study.out, name=study.out.name, config=study.manifest["config"], group=group, run_id=run_id)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log numbers at ``step`` of the x axis; steps may repeat and needn't be evenly spaced."""
@@ -61,12 +71,13 @@ class Tracker:
         """Log a table with the frame's columns."""
         self.run.log({name: wandb.Table(dataframe=frame)})
 
-    def finish(self) -> None:
+    def finish(self, exit_code: int = 0) -> None:
         """Close the run; what was logged is on disk, or sent."""
-        self.run.finish()
+        self.run.finish(exit_code=exit_code)
+        wandb.teardown()  # ``finish`` returns before an offline run's file is written to its end
 
     def __enter__(self) -> "Tracker":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.run.finish(exit_code=0 if kind is None else 1)
+        self.finish(exit_code=0 if kind is None else 1)

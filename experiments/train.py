@@ -7,6 +7,7 @@ tuning seeds, so that evaluation seeds are touched once, at the end. An interrup
 """
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,34 +16,39 @@ import numpy as np
 import pandas as pd
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from curation_gym.evaluation.rollout import Episodes, evaluate, task_of
-from curation_gym.evaluation.statistics import bootstrap, mean, mean_curve
+from curation_gym.envs.base import CurationVectorEnv
+from curation_gym.evaluation.rollout import evaluate
+from curation_gym.evaluation.statistics import mean_curve
+from curation_gym.networks import ItemPolicy
 from curation_gym.policy import Policy, PolicyError, make_policy
 from curation_gym.saved_policy import SavedPolicy
 from curation_gym.scenario import Scenario, Training, load_scenario
-from curation_gym.seeding import Role, seeds_for
-from curation_gym.task import Task
+from curation_gym.seeding import seeds_for
 from experiments import options
+from experiments.benchmark_report import METHOD, print_headline
 from experiments.figures import colors, curve_plot
-from experiments.policies import resolve
+from experiments.leaderboard import RANDOM, Leaderboard, measured
+from experiments.policies import digest, resolve
 from experiments.report import Report
-from experiments.study import POLICY_DIRECTORY, Study, console, replace_file, say, tidy
+from experiments.study import POLICY_DIRECTORY, Study, console, say, tidy, write_text
 from experiments.tracking import Tracker
+from experiments.units import MASTER, cores, made_for, settings
 
-MASTER = 0
 EVALUATIONS = 20  # points of the learning curve
+DEFAULT = Training(total_timesteps=200_000, n_envs=32)  # where the scenario says nothing
+Curve = list[tuple[int, list[float]]]
 
 
 class Progressing(BaseCallback):
     """A progress bar, and what learning looks like: to TensorBoard, to W&B and into a file beside the checkpoint.
 
     Args:
-        scenario, task: what is trained.
+        scenario: in whose tuning environment the policy is judged.
+        core: that environment.
         out: directory of the files.
         total: steps of the whole training.
         seeds: tuning seeds to evaluate on.
@@ -50,13 +56,20 @@ class Progressing(BaseCallback):
     """
 
     def __init__(
-        self, scenario: Scenario, task: Task, out: Path, total: int, seeds: list[int], tracker: Tracker | None
+        self,
+        scenario: Scenario,
+        core: CurationVectorEnv,
+        out: Path,
+        total: int,
+        seeds: list[int],
+        tracker: Tracker | None,
     ) -> None:
         super().__init__()
-        self.scenario, self.task, self.total, self.seeds, self.tracker = scenario, task, total, seeds, tracker
+        self.scenario, self.core, self.total, self.seeds, self.tracker = scenario, core, total, seeds, tracker
         self.every = max(1, total // EVALUATIONS)
         self.tensorboard, self.file = out / "tensorboard", out / "curve.json"
-        self.curve: list[tuple[int, list[float]]] = []
+        self.curve: Curve = []
+        self.writers: list[KVWriter] = []
         columns = (
             TextColumn("training"),
             BarColumn(),
@@ -68,12 +81,11 @@ class Progressing(BaseCallback):
 
     def _on_training_start(self) -> None:
         if self.num_timesteps:
-            earlier = json.loads(self.file.read_text(encoding="utf-8"))
-            self.curve = [(step, values) for step, values in earlier if step <= self.num_timesteps]
-        writers: list[KVWriter] = [TensorBoardOutputFormat(str(self.tensorboard))]
+            self.curve = [(step, values) for step, values in read_curve(self.file) if step <= self.num_timesteps]
+        self.writers = [TensorBoardOutputFormat(str(self.tensorboard))]
         if self.tracker is not None:
-            writers.append(_ToTracker(self.tracker))
-        self.logger.output_formats.extend(writers)
+            self.writers.append(_ToTracker(self.tracker))
+        self.logger.output_formats.extend(self.writers)
         self.bar.start()
         self.row = self.bar.add_task("training", total=self.total, completed=self.num_timesteps)
 
@@ -101,13 +113,21 @@ class Progressing(BaseCallback):
         self.bar.stop()
 
     def _judge(self) -> None:
-        policy = SavedPolicy.of(self.model.policy, self.task)
-        policy.generator.manual_seed(0)  # the same luck at every point of the curve
-        values = _episodes(policy, self.scenario, "tuning", self.seeds).score(self.scenario.metric)
+        model = self.model
+        policy: Policy = model
+        if isinstance(model.policy, ItemPolicy):
+            # The tuning environment's own pool; the same luck at every point of the curve.
+            pool = getattr(self.core, "pool", None)
+            policy = SavedPolicy.of(model.policy, self.core.task, pool=pool, seed=0)
+        scenario = self.scenario
+        kwargs = scenario.kwargs_for("tuning")
+        values = evaluate(policy, scenario.env, kwargs, self.seeds, curves=scenario.recorded).score(scenario.metric)
         self.curve.append((self.num_timesteps, values.tolist()))
-        text = json.dumps(self.curve)
-        replace_file(self.file, lambda path: path.write_text(text, encoding="utf-8"))
-        self.logger.record(f"eval/{self.scenario.metric.name}", float(values.mean()))
+        write_text(self.file, json.dumps(self.curve))
+        # Not recorded in the logger, which would tell it after the rollout that follows.
+        name = f"eval/{scenario.metric.name}"
+        for writer in self.writers:
+            writer.write({name: float(values.mean())}, {name: ()}, self.num_timesteps)
 
 
 class _ToTracker(KVWriter):
@@ -123,16 +143,18 @@ class _ToTracker(KVWriter):
         """The tracker is closed by who made it."""
 
 
-def _episodes(policy: Policy, scenario: Scenario, role: Role, seeds: list[int]) -> Episodes:
-    return evaluate(policy, scenario.env, scenario.kwargs_for(role), seeds, curves=scenario.recorded)
+def read_curve(file: Path) -> Curve:
+    """What :class:`Progressing` wrote: (timesteps, score per tuning seed); empty without the file."""
+    return [(step, values) for step, values in json.loads(file.read_text(encoding="utf-8"))] if file.exists() else []
 
 
 def find_scenario(name: str) -> Scenario:
-    """A packaged scenario, a YAML file, or an environment's id with all its defaults."""
+    """A packaged scenario, a YAML file, or an environment's id with all its defaults; PPO can train on any."""
     if "/" in name and name in gym.registry:
-        slug = name.rpartition("/")[2].replace("-", "_").lower()
-        return Scenario(name=slug, env=name, agents={"ppo": Training(total_timesteps=200_000, n_envs=32)})
-    return load_scenario(name)
+        scenario = Scenario(name=name.rpartition("/")[2].replace("-", "_").lower(), env=name)
+    else:
+        scenario = load_scenario(name)
+    return scenario.model_copy(update={"agents": {"ppo": DEFAULT} | scenario.agents})
 
 
 def main(
@@ -143,107 +165,107 @@ def main(
     seeds: options.Seeds = None,
     out: options.Out = None,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     quick: options.Quick = False,
     track: options.Track = False,
 ) -> None:
     """Train an agent and judge it on held-out seeds."""
     with options.exits():
-        scenario = find_scenario(env)
+        scenario = options.sized(find_scenario(env), quick)
         ((label, target),) = resolve([agent]).items()
-        task = task_of(scenario.env, scenario.kwargs_for("training"))
-        learner: Any = make_policy(target, task, seed)
+        built = cores(scenario)
+        learner: Any = make_policy(target, built["training"].task, seed)
         if not hasattr(learner, "learn"):
             raise PolicyError(f"{label} doesn't learn; an agent has learn(scenario, seed, out, …) and save(path)")
-        default = scenario.agents[label].total_timesteps if label in scenario.agents else 200_000
-        total = total_timesteps or (default // 10 if quick else default)
+        total = total_timesteps or (settings(target, scenario) or DEFAULT).total_timesteps
         judged_on = seeds_for(MASTER, "evaluation", n=seeds or (10 if quick else 50))
         study = Study(
             "train",
             {
                 "scenario": scenario.model_dump(mode="json"),
                 "agent": target,
+                "digest": digest(target),
+                "pools": {role: core.task.pool_fingerprint for role, core in built.items()},
                 "total_timesteps": total,
                 "seed": seed,
                 "seeds": len(judged_on),
             },
-            label=f"{scenario.name}-{label}-{seed}",
+            label=f"{scenario.name}-{label.replace(':', '.')}-{seed}",
             seeds=judged_on,
             step_unit={scenario.name: "environment steps"},
             out=out,
             resume=resume,
+            overwrite=overwrite,
         )
         place = study.out / POLICY_DIRECTORY
-        tracker = Tracker(study.out, name=study.out.name, config=study.manifest["config"]) if track else None
         tuning = seeds_for(MASTER, "tuning", n=min(20, len(judged_on)))
-        watch = Progressing(scenario, task, place, total, tuning, tracker)
-        try:
-            learner.learn(
-                scenario, seeds_for(MASTER, "training", seed)[0], place, total_timesteps=total, callbacks=[watch]
-            )
-        except KeyboardInterrupt:
-            watch.bar.stop()
-            say(f"interrupted; continue with --resume and the same options (what is done is in {study.out})")
-            raise
-        learner.save(place / "policy")
-        status = _conclude(study, scenario, label, place / "policy", judged_on, watch, tracker)
+        own_seed = seeds_for(MASTER, "training", seed)[0]
+        with Tracker.of(study) if track else nullcontext() as tracker:
+            watch = Progressing(scenario, built["tuning"], place, total, tuning, tracker)
+            try:
+                learner.learn(scenario, own_seed, place, total_timesteps=total, callbacks=[watch])
+                learner.save(place / "policy")
+                curve = read_curve(watch.file)  # from the disk: an earlier run may have done all the training
+                core = built["evaluation"]
+                policies = {
+                    label: made_for(core, place / "policy", 0),
+                    RANDOM: made_for(core, resolve([RANDOM])[RANDOM], 0),
+                }
+                board = _judged(scenario, policies, judged_on, core.task.budget, curve[-1][0] if curve else total)
+            except KeyboardInterrupt:
+                study.interrupt()
+                raise
+            finally:
+                watch.bar.stop()
+            status = _conclude(study, board, label, curve, tuning, tracker)
+        say(f"policy: {place / 'policy'}")
     raise typer.Exit(status)
 
 
-def _conclude(
-    study: Study,
-    scenario: Scenario,
-    label: str,
-    saved: Path,
-    seeds: list[int],
-    watch: Progressing,
-    tracker: Tracker | None,
-) -> int:
-    """Judge what was saved against random on evaluation seeds; write results, report and the headline."""
-    task = task_of(scenario.env, scenario.kwargs_for("evaluation"))
-    metric, final = scenario.metric, watch.total
-    judged = {
-        label: _episodes(make_policy(saved, task, 0), scenario, "evaluation", seeds),
-        "random": _episodes(make_policy("baselines.random:Random", task, 0), scenario, "evaluation", seeds),
-    }
-    where = (scenario.name, scenario.env)
+def _judged(
+    scenario: Scenario, policies: dict[str, Policy], seeds: list[int], budget: float, trained_for: int
+) -> Leaderboard:
+    """Let the policies act on evaluation seeds; ``step`` of the results is what the agent was trained for."""
+    kwargs = scenario.kwargs_for("evaluation")
     rows = [
-        tidy(*where, policy, seed, metric.name, final, value)
-        for policy, episodes in judged.items()
-        for seed, value in zip(seeds, episodes.score(metric), strict=True)
+        tidy(scenario.name, scenario.env, policy, seed, metric, trained_for, value)
+        for policy, acting in policies.items()
+        for metric, values in measured(
+            scenario, evaluate(acting, scenario.env, kwargs, seeds, curves=scenario.recorded)
+        ).items()
+        for seed, value in zip(seeds, values, strict=True)
     ]
-    rows += [
-        tidy(*where, label, seed, f"tuning_{metric.name}", step, value)
-        for step, values in watch.curve
-        for seed, value in zip(watch.seeds, values, strict=True)
+    return Leaderboard(pd.DataFrame(rows).assign(study="train"), [scenario], seeds, {scenario.name: budget})
+
+
+def _conclude(
+    study: Study, board: Leaderboard, label: str, curve: Curve, tuning: list[int], tracker: Tracker | None
+) -> int:
+    """Write results, report and the headline."""
+    [task] = board.tasks
+    scenario, metric = task.scenario, task.scenario.metric.name
+    rows = [
+        tidy(scenario.name, scenario.env, label, seed, f"tuning_{metric}", step, value)
+        for step, values in curve
+        for seed, value in zip(tuning, values, strict=True)
     ]
-    status = study.finish(pd.DataFrame(rows).assign(study="train"))
-    table = Table("policy", metric.name, "95 % interval", "normalised", title=f"{scenario.name}, {len(seeds)} seeds")
-    lines: list[dict[str, str]] = []
-    optimum, random = judged[label].optimum, judged["random"].score(metric).mean()
-    for policy, episodes in judged.items():
-        scores = episodes.score(metric)
-        found = bootstrap(mean, [scores])
-        normal = "" if optimum is None else f"{(scores.mean() - random) / (optimum.mean() - random):.3f}"
-        line = {
-            "policy": policy,
-            metric.name: f"{found.value:.4f}",
-            "95 % interval": f"{found.low:.4f} … {found.high:.4f}",
-        }
-        lines.append(line | {"normalised": normal})
-        table.add_row(*lines[-1].values())
-        if tracker is not None:
-            tracker.log({f"final/{policy}/{metric.name}": found.value}, final)
-    if tracker is not None:
-        tracker.finish()
-    console.print(table)
+    tuned_on = pd.DataFrame(rows, columns=board.results.columns).assign(study="train")
+    status = study.finish(pd.concat([board.results, tuned_on], ignore_index=True) if rows else board.results)
     report = Report(f"Training {label} on {scenario.name}").add_text(scenario.description)
-    steps = np.array([step for step, _ in watch.curve], np.float64)
-    band = mean_curve([(steps, values) for values in np.array([values for _, values in watch.curve]).T], steps)
-    panels = {scenario.name: {label: (steps, *band)}}
-    figure = curve_plot(panels, colors([label]), "environment steps", metric.name)
-    report.add_figure(figure, "learning_curve", "Judged on tuning seeds while training; 95 % intervals over seeds.")
-    report.add_table(pd.DataFrame(lines))
-    say(f"policy: {saved}")
+    report.add_text(f"One training run, judged on {len(task.seeds)} seeds: intervals hold no variance between runs.")
+    report.add_table(task.table(), task.note)
+    if curve:
+        steps = np.array([step for step, _ in curve], np.float64)
+        band = mean_curve([(steps, values) for values in np.array([values for _, values in curve]).T], steps)
+        figure = curve_plot({scenario.name: {label: (steps, *band)}}, colors([label]), "environment steps", metric)
+        report.add_figure(figure, "learning_curve", "Judged on tuning seeds while training; 95 % intervals over seeds.")
+    report.add_heading("How this was measured").add_text(METHOD).add_code(study.manifest["command"])
+    if tracker is not None:
+        last = int(board.results["step"].max())
+        tracker.log(
+            {f"final/{policy}/{task.metric}": float(score.mean()) for policy, score in task.scores.items()}, last
+        )
+    print_headline(board, console)
     say(f"report: {report.write(study.out)}")
     return status
 

@@ -69,9 +69,11 @@ class SelectionVectorEnv(CurationVectorEnv):
                 raise ConfigError(f"{self.env_id}: the pool has no signal {name!r}; it has {sorted(pool.signals)}")
         ids = pool.ids(cfg.split)
         group = pool.hidden.get("group", np.zeros(len(pool), np.int32))
-        self._groups = [ids[group[ids] == code] for code in np.unique(group[ids])]
+        order = np.argsort(group[ids], kind="stable")
+        _, starts = np.unique(group[ids][order], return_index=True)
+        self._groups = np.split(ids[order], starts[1:])
         needed = cfg.n_items * cfg.horizon
-        for members in self._groups or [ids]:
+        for members in self._groups:
             if len(members) < needed:
                 raise ConfigError(
                     f"{self.env_id}: pool too small: an episode shows n_items × horizon = {needed} different samples, "

@@ -33,6 +33,17 @@ class Preference:
         return (self.rng.random(len(observation["mask"])) >= self.first).astype(np.int64), state
 
 
+class Varied(Preference):
+    """A hyperparameter of every kind."""
+
+    search_space: ClassVar[dict[str, Any]] = {"first": (0.0, 1.0), "rate": (1e-4, 1.0, "log"), "size": (2, 4, "int")}
+
+    def __init__(self, task: Task, *, seed: int | None = None, first: float = 0.0, rate: float = 0.1, size: int = 3):
+        super().__init__(task, seed=seed, first=first)
+        self.rate, self.size = rate, size
+        assert isinstance(size, int), "a class that needs an integer gets one"
+
+
 class Untunable(Preference):
     search_space: ClassVar[dict[str, tuple[float, float]]] = {}
 
@@ -50,6 +61,23 @@ def test_the_best_trial_wins() -> None:
 
 def test_defaults_win_when_nothing_is_better() -> None:
     assert tune(OWN, SCENARIO, n_trials=1, n_seeds=2).hyperparameters == {}
+
+
+def test_a_range_is_uniform_log_uniform_or_of_integers() -> None:
+    found = tune(f"{__name__}:Varied", SCENARIO, n_trials=200, n_seeds=1)
+    drawn = found.trials[1:]
+    assert drawn["first"].mean() == pytest.approx(0.5, abs=0.1)
+    assert set(drawn["size"]) == {2, 3, 4}, "both ends are included"
+    assert drawn["rate"].between(1e-4, 1).all()
+    assert np.log10(drawn["rate"]).mean() == pytest.approx(-2, abs=0.3)
+    assert isinstance(found.hyperparameters["size"], int)
+
+
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 1.0, "log"), (0.5, 3, "int"), (0, 3, "integer")])
+def test_a_range_that_cannot_be_drawn_from_is_refused(bounds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Preference, "search_space", {"first": bounds})
+    with pytest.raises(PolicyError, match=r"search_space\['first'\] must be .* actual value: \("):
+        search_space(OWN)
 
 
 def test_a_search_repeats_and_depends_on_the_master_seed() -> None:

@@ -91,9 +91,42 @@ def test_rows_that_end_early_are_counted_to_their_end_only() -> None:
 
 def test_a_reference_is_bound_and_reaches_the_optimum() -> None:
     policy = Hindsight(task_of(ENV, KWARGS))
-    episodes = evaluate(policy, ENV, KWARGS, SEEDS, batch=2)
+    episodes = evaluate(policy, ENV, KWARGS, SEEDS, batch=2, reference=True)
     assert episodes.noise_free == pytest.approx(episodes.optimum)
     assert isinstance(policy.core, CurationVectorEnv)
+
+
+def test_nothing_sees_hidden_truth_without_being_called_a_reference() -> None:
+    class Peeks(FirstArm):
+        def bind(self, core):
+            raise AssertionError("was shown hidden truth")
+
+    with pytest.raises(PolicyError, match=r"Peeks has a bind method, which shows hidden truth; pass reference=True"):
+        evaluate(Peeks(), ENV, KWARGS, [1])
+    with pytest.raises(PolicyError, match="FirstArm has no bind method, so it is no reference"):
+        evaluate(FirstArm(), ENV, KWARGS, [1], reference=True)
+
+
+def test_ids_of_another_pool_are_refused() -> None:
+    def kwargs(seed: int, observation: str) -> dict:
+        pool = {"builder": "synthetic", "n_samples": 64, "n_clusters": 4, "seed": seed}
+        return {"pool": pool, "n_items": 4, "horizon": 5, "budget": 5, "observation": observation}
+
+    stranger = Random(task_of(COVERAGE, kwargs(1, "ids")), seed=0)
+    assert evaluate(stranger, COVERAGE, kwargs(1, "ids"), [1]).lengths.tolist() == [5]
+    with pytest.raises(PolicyError, match=r"Random was constructed for the ids of pool \w+, .* sends ids of pool \w+"):
+        evaluate(stranger, COVERAGE, kwargs(2, "ids"), [1])
+    dense = Random(task_of(COVERAGE, kwargs(1, "dense")), seed=0)
+    assert len(evaluate(dense, COVERAGE, kwargs(2, "dense"), [1]).lengths) == 1, "columns carry their own meaning"
+
+
+def test_an_error_in_predict_names_the_policy() -> None:
+    class Misshapen(FirstArm):
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return observation["item"] @ np.ones((2, 2)), state
+
+    with pytest.raises(PolicyError, match=r"policy .*Misshapen failed to predict: ValueError: matmul"):
+        evaluate(Misshapen(), ENV, KWARGS, [1])
 
 
 def test_state_episode_starts_and_determinism_reach_the_policy() -> None:

@@ -10,13 +10,16 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from curation_gym.evaluation.statistics import interquartile_mean
-from curation_gym.policy import PolicyError
-from curation_gym.scenario import Scenario
+from curation_gym.policy import PolicyError, policy_class
+from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
-from experiments import benchmark
+from experiments import benchmark, contest, quickstart
 from experiments.leaderboard import Leaderboard
-from experiments.policies import POLICIES, resolve
+from experiments.options import sized
+from experiments.policies import POLICIES, REFERENCES, digest, resolve
 from experiments.study import tidy
+from experiments.units import settings
+from tests.experiments.test_tracking import logged
 
 SCENARIO = {
     "name": "tiny",
@@ -37,6 +40,13 @@ class Breaks:
         raise RuntimeError("this policy is broken")
 
 
+class Peeks(Breaks):
+    """A policy that asks for hidden truth."""
+
+    def bind(self, core: Any) -> None:
+        raise AssertionError("was shown hidden truth")
+
+
 def command(*arguments: object) -> Result:
     app = typer.Typer(add_completion=False)
     app.command()(benchmark.main)
@@ -44,7 +54,7 @@ def command(*arguments: object) -> Result:
 
 
 def options(directory: Path) -> list[object]:
-    names = ["ucb1", "ppo", "reference", f"{__name__}:Breaks"]
+    names = ["ucb1", "ppo", "reference", f"{__name__}:Breaks", f"{__name__}:Peeks"]
     policies = [part for name in names for part in ("--policy", name)]
     size = ["--seeds", 12, "--trials", 2, "--jobs", 1, "--out", directory / "out"]
     return ["--scenario", directory / "tiny.yaml", *policies, *size]
@@ -62,6 +72,7 @@ def test_one_failure_is_told_and_the_rest_is_kept(finished: tuple[Path, Result])
     directory, result = finished
     assert result.exit_code == 1
     assert "RuntimeError: this policy is broken" in result.output
+    assert "Peeks has a bind method, which shows hidden truth" in result.output
     results = pd.read_parquet(directory / "out" / "results.parquet")
     assert set(results["policy"]) == {"random", "ucb1", "ppo", "reference"}
     for policy, own in results[results["metric"] == "episode_return"].groupby("policy"):
@@ -82,7 +93,14 @@ def test_the_manifest_says_what_was_found_and_what_failed(finished: tuple[Path, 
     assert manifest["status"] == "failed"
     assert manifest["step_unit"] == {"tiny": "pulls"}
     assert list(manifest["tuned"]) == ["tiny ucb1"]
-    assert {failure["error"] for failure in manifest["failures"]} == {"RuntimeError: this policy is broken"}
+    assert manifest["budget"] == {"tiny": 20}
+    assert manifest["trained"] == ["tiny ppo"]
+    assert {failure["unit"].split(":")[-1] for failure in manifest["failures"]} == {
+        "Breaks 0",
+        "Breaks 1",
+        "Peeks 0",
+        "Peeks 1",
+    }
     trials = json.loads((finished[0] / "out" / "policies" / "ucb1-tiny-0" / "tuned.json").read_text())["trials"]
     assert len(trials) == 2
 
@@ -92,9 +110,11 @@ def test_the_report_has_tables_and_figures(finished: tuple[Path, Result]) -> Non
     text = (out / "report.md").read_text()
     assert "| policy | mean return | normalised score (IQM) | P(better than random) |" in text
     assert "Breaks" in text.split("## ")[0], "the failure is at the top"
+    assert "Trained once: tiny ppo. The intervals hold what differs between episodes, not what" in text
+    assert "reference sees hidden truth" in text
     names = {path.stem for path in (out / "figures").glob("*.png")}
     assert names == {"profile-tiny", "improvement-tiny", "mean_reward-tiny", "training-tiny"}
-    assert (out / "report.html").read_text().count("<svg") == 3
+    assert (out / "report.html").read_text().count("<svg") == len(names)
 
 
 def test_resume_does_only_what_is_missing_and_changes_nothing(finished: tuple[Path, Result]) -> None:
@@ -136,8 +156,79 @@ def test_a_study_with_no_policy_left_fails(tmp_path: Path) -> None:
 
 def test_quick_trains_for_a_tenth() -> None:
     scenario = Scenario.model_validate(SCENARIO)
-    assert benchmark._sized(scenario, quick=True).agents["ppo"].total_timesteps == 6
-    assert benchmark._sized(scenario, quick=False) is scenario
+    assert sized(scenario, quick=True).agents["ppo"].total_timesteps == 6
+    assert sized(scenario, quick=False) is scenario
+
+
+def test_every_role_may_have_its_own_pool_of_ids(tmp_path: Path) -> None:
+    scenario = {
+        "name": "pools",
+        "env": "CurationGym/CoverageSelection-v0",
+        "kwargs": {
+            "pool": {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "dimension": 4, "seed": 1},
+            "n_items": 6,
+            "horizon": 5,
+            "budget": 9,
+            "observation": "ids",
+        },
+        "overrides": {"tuning": {"pool": {"seed": 2}}, "evaluation": {"pool": {"seed": 3}}},
+        "agents": SCENARIO["agents"],
+        "policies": ["ppo", "reference"],
+    }
+    (tmp_path / "pools.yaml").write_text(yaml.safe_dump(scenario))
+    result = command("--scenario", tmp_path / "pools.yaml", "--seeds", 4, "--jobs", 1, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert set(results[results["metric"] == "normalized_score"]["policy"]) == {"random", "ppo", "reference"}
+
+
+def test_results_of_an_edited_policy_are_not_taken_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    source = tmp_path / "edited_policy.py"
+    source.write_text("from baselines.random import Random\n\n\nclass Mine(Random):\n    pass\n")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SCENARIO))
+    size = ["--seeds", 2, "--jobs", 1, "--out", tmp_path / "out"]
+    arguments = ["--scenario", tmp_path / "tiny.yaml", "--policy", "edited_policy:Mine", *size]
+    assert command(*arguments).exit_code == 0
+    again = command(*arguments)
+    assert again.exit_code == 0
+    assert "holds this study (complete)" in again.output
+    source.write_text(source.read_text() + "    changed = True\n")
+    result = command(*arguments, "--resume")
+    assert result.exit_code == 2
+    assert "another configuration (digests/edited_policy:Mine was '" in result.output
+
+
+def test_wrong_settings_are_told_before_anything_is_trained(tmp_path: Path) -> None:
+    agents = {"ppo": {"total_timesteps": 64, "hyperparameters": {"learning_rat": 0.1}}}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SCENARIO | {"agents": agents, "policies": ["ppo"]}))
+    result = command("--scenario", tmp_path / "tiny.yaml", "--seeds", 2, "--jobs", 1, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "learning_rat" in result.output
+    assert {path.stem for path in (tmp_path / "out" / "parts").iterdir()} == {"evaluate tiny random 0"}
+
+
+def test_a_tracked_study_holds_its_curves_and_ends_with_what_to_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    scenario = Scenario.model_validate(SCENARIO)
+    size = {"n_seeds": 3, "trials": 1, "jobs": 1, "out": tmp_path / "out"}
+    assert contest.compare("benchmark", [scenario], {"tiny": []}, **size, track=True, next_steps="try --this") == 0
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    curve = results[results["metric"] == "mean_reward"].groupby("step")["value"].mean()
+    [file] = (tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb")
+    assert logged(file, "tiny/mean_reward/random") == pytest.approx(curve.to_dict())
+    assert (tmp_path / "out" / "report.html").read_text().count("<pre>try --this</pre>") == 1
+
+
+def test_the_quickstart_names_what_exists() -> None:
+    for name, policies in quickstart.POLICIES.items():
+        scenario = load_scenario(name)
+        for policy, target in resolve(policies).items():
+            learns = hasattr(policy_class(target), "learn")
+            assert not learns or settings(target, scenario), policy
 
 
 # --------------------------------------------------------------------- naming
@@ -149,6 +240,33 @@ def test_policies_are_named_shortly_by_class_or_by_path(tmp_path: Path) -> None:
         "a.b:C": "a.b:C",
         "mine": str(saved),
     }
+
+
+def test_a_label_tells_two_trained_policies_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "policy").mkdir(parents=True)
+        (tmp_path / name / "policy" / "weights").write_text(name)
+    shown = resolve([f"{name}={tmp_path / name / 'policy'}" for name in ("one", "two")] + ["mine=ucb1", "own=a.b:C"])
+    assert shown == {
+        "one": str(tmp_path / "one" / "policy"),
+        "two": str(tmp_path / "two" / "policy"),
+        "mine": POLICIES["ucb1"],
+        "own": "a.b:C",
+    }
+    assert digest(shown["one"]) != digest(shown["two"])
+    with pytest.raises(PolicyError, match="unknown policy 'nope'"):
+        resolve(["mine=nope"])
+    with pytest.raises(PolicyError, match="a label is made of letters"):
+        resolve(["a/b=ucb1"])
+
+
+@pytest.mark.parametrize("name", [*REFERENCES, "random", "ppo"])
+def test_nothing_else_takes_the_name_of_a_policy_of_this_project(name: str, tmp_path: Path) -> None:
+    saved = tmp_path / f"{name}.zip"
+    saved.touch()
+    for named in (str(saved), f"{name}={saved}", f"{name}=a.b:C"):
+        with pytest.raises(PolicyError, match=f"would be shown as {name!r}, which is {POLICIES[name]}"):
+            resolve([named])
 
 
 def test_two_policies_never_share_a_name(tmp_path: Path) -> None:
@@ -172,7 +290,7 @@ def board(rows: dict[str, dict[str, list[float]]], **scenario: Any) -> Leaderboa
         for seed, value in zip(SEEDS, values, strict=False)
     ]
     frame = pd.DataFrame(made).assign(study="s").sample(frac=1, random_state=0)
-    return Leaderboard(frame, [Scenario(name="t", env="e", **scenario)], SEEDS)
+    return Leaderboard(frame, [Scenario(name="t", env="e", **scenario)], SEEDS, {"t": 20})
 
 
 def test_scores_are_paired_by_seed() -> None:
@@ -234,6 +352,21 @@ def test_labels_to_target_and_savings() -> None:
     assert table["share saved against random"]["mine"].startswith("0.550 [")
 
 
+def test_an_unreached_target_counts_as_the_budget_whatever_steps_training_took() -> None:
+    metric = {"name": "accuracy_area", "info": "accuracy", "aggregate": "area", "targets": [0.9]}
+    rows = {
+        "random": {"accuracy_area": [0.5] * 4, "labels_to_target@0.9": [10.0] * 4},
+        "mine": {"accuracy_area": [0.6] * 4, "labels_to_target@0.9": [np.inf] * 4},
+    }
+    result = board(rows, metric=metric)
+    trained = pd.DataFrame([tidy("t", "e", "mine", 0, "training_return", 500_000, 1.0)]).assign(study="s")
+    frame = pd.concat([result.results, trained])
+    [task] = Leaderboard(frame, [result.tasks[0].scenario], SEEDS, {"t": 20}).tasks
+    table = task.crossings().set_index("policy")
+    assert table["labels"]["mine"] == "inf [inf, inf]"
+    assert table["share saved against random"]["mine"] == "-1.000 [-1.000, -1.000]"
+
+
 def test_curves_are_thinned_to_means_of_blocks() -> None:
     steps = np.arange(1, 101)
     rows = [
@@ -243,7 +376,7 @@ def test_curves_are_thinned_to_means_of_blocks() -> None:
         for step, value in points
     ]
     frame = pd.DataFrame(rows).assign(study="s")
-    [task] = Leaderboard(frame, [Scenario(name="t", env="e")], SEEDS).tasks
+    [task] = Leaderboard(frame, [Scenario(name="t", env="e")], SEEDS, {"t": 100}).tasks
     grid, mean, low, high = task.curves("loss")["random"]
     assert grid.tolist() == list(range(2, 101, 2))
     assert mean.tolist() == (grid - 0.5).tolist() == low.tolist() == high.tolist()

@@ -36,9 +36,9 @@ def slow(seconds: float, out: Path) -> pd.DataFrame:
     return pd.DataFrame([tidy(**ROWS, seed=int(seconds), value=seconds)])
 
 
-def make(out: Path, *, resume: bool = False, **config: object) -> Study:
-    units = {"s": "labels"}
-    return Study("trial", {"a": 1} | config, label="s", seeds=[1, 2], step_unit=units, out=out, resume=resume)
+def make(out: Path, *, resume: bool = False, overwrite: bool = False, **config: object) -> Study:
+    size = {"seeds": [1, 2], "step_unit": {"s": "labels"}}
+    return Study("trial", {"a": 1} | config, label="s", **size, out=out, resume=resume, overwrite=overwrite)
 
 
 def manifest(out: Path) -> dict[str, object]:
@@ -77,12 +77,62 @@ def test_resume_runs_only_what_is_missing(tmp_path: Path) -> None:
     assert sorted(second.results()["value"]) == [1, 4]
 
 
-def test_without_resume_everything_is_computed_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        study = make(tmp_path / "out")
-        study.run(square, {"one": 1}, jobs=1)
-    assert (study.out / "ran.txt").read_text().split() == ["1", "1"]
-    assert len(study.results()) == 1
+@pytest.mark.parametrize("complete", [True, False])
+def test_finished_work_is_kept_and_told_unless_it_is_to_be_overwritten(
+    tmp_path: Path, complete: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = make(tmp_path / "out")
+    study.run(square, {"one": 1}, jobs=1)
+    if complete:
+        assert study.finish(study.results()) == 0
+    (study.out / "policies").mkdir()
+    (study.out / "policies" / "weights").write_text("hours of training")
+    capsys.readouterr()
+
+    again = make(tmp_path / "out")
+    told = f"holds this study ({'complete' if complete else 'running'}): what it finished is kept; --overwrite"
+    assert told in capsys.readouterr().out
+    again.run(square, {"one": 1}, jobs=1)
+    assert (again.out / "ran.txt").read_text().split() == ["1"]
+    assert again.finish(again.results()) == 0
+    assert (study.out / "policies" / "weights").exists()
+
+    make(tmp_path / "out", resume=True)
+    assert "holds this study" not in capsys.readouterr().out, "what was asked for isn't announced"
+
+    anew = make(tmp_path / "out", overwrite=True, a=2)
+    assert not (study.out / "policies").exists()
+    anew.run(square, {"one": 1}, jobs=1)
+    assert (anew.out / "ran.txt").read_text().split() == ["1", "1"]
+    assert manifest(anew.out)["config"] == {"a": 2}
+
+
+def test_resume_and_overwrite_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="--resume keeps what --overwrite removes"):
+        make(tmp_path / "out", resume=True, overwrite=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_resume_without_an_earlier_run_names_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = Study("trial", {"a": 1}, label="task", seeds=[], step_unit={})
+    capsys.readouterr()
+    Study("trial", {"a": 2}, label="task", seeds=[], step_unit={}, resume=True)
+    told = capsys.readouterr().out
+    assert "nothing to resume in runs/trial/task-" in told
+    assert f"of other options or policies: {one.out}" in told
+
+
+def test_results_that_no_commit_reproduces_stay_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = {"versions": {}, "commit": "abc", "machine": {}}
+    for dirty in (True, False):
+        monkeypatch.setattr("experiments.study.provenance", lambda dirty=dirty: {**made_by, "dirty": dirty})
+        make(tmp_path / "out")
+    assert manifest(tmp_path / "out")["dirty"] is True
+    make(tmp_path / "out", overwrite=True)
+    assert manifest(tmp_path / "out")["dirty"] is False
 
 
 def test_a_worker_that_dies_is_a_failure_and_not_a_hang(tmp_path: Path) -> None:
@@ -114,9 +164,9 @@ def test_the_directory_is_named_by_the_config(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_another_configuration_is_refused(tmp_path: Path, resume: bool) -> None:
-    make(tmp_path / "out")
-    with pytest.raises(StudyError, match="of another configuration; choose another --out"):
-        make(tmp_path / "out", resume=resume, a=2)
+    make(tmp_path / "out", deep={"x": "same", "y": "one"})
+    with pytest.raises(StudyError, match=r"another configuration \(deep/y was 'one', is 'two'\); choose another --out"):
+        make(tmp_path / "out", resume=resume, deep={"x": "same", "y": "two"})
 
 
 def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:

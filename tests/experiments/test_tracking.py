@@ -31,6 +31,13 @@ def records(path: Path) -> Iterator[Record]:
             yield record
 
 
+def logged(file: Path, name: str) -> dict[int, float]:
+    """Global step → value of a metric in a W&B run."""
+    rows = [record.history.item for record in records(file) if record.HasField("history")]
+    told = [{item.key or "/".join(item.nested_key): item.value_json for item in row} for row in rows]
+    return {int(row["global_step"]): float(row[name]) for row in told if name in row}
+
+
 @pytest.fixture(autouse=True)
 def _no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_MODE", "NETRC"):
@@ -48,19 +55,14 @@ def test_an_offline_run_holds_the_learning_curve(tmp_path: Path, monkeypatch: py
             tracker.log({"eval/episode_return": value}, step)
         tracker.log_table("headline", pd.DataFrame({"policy": ["random"], "score": [0.0]}))
     [file] = (tmp_path / "out" / "wandb").glob("offline-run-*/*.wandb")
-    read: dict[int, float] = {}
     axes: dict[str, str] = {}
     config: dict[str, str] = {}
     for record in records(file):
-        if record.HasField("history"):
-            row = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
-            if "eval/episode_return" in row:
-                read[int(row["global_step"])] = float(row["eval/episode_return"])
-        elif record.HasField("metric"):
+        if record.HasField("metric"):
             axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
         elif record.HasField("run"):
             config |= {item.key: item.value_json for item in record.run.config.update}
-    assert read == pytest.approx(curve)
+    assert logged(file, "eval/episode_return") == pytest.approx(curve)
     assert axes["*"] == "global_step"
     assert config["learning_rate"] == "0.1"
     assert list(file.parent.glob("files/media/table/headline*.json"))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,9 +13,14 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
-from agents.checkpoint import Checkpoint
+from agents import checkpoint
+from agents.ppo import PPOAgent
+from curation_gym.evaluation.rollout import evaluate
+from curation_gym.evaluation.statistics import interquartile_mean
+from curation_gym.scenario import load_scenario
+from curation_gym.seeding import seeds_for
 from experiments import train
-from tests.experiments.test_tracking import records
+from tests.experiments.test_tracking import logged, records
 
 SCENARIO = {
     "name": "tiny",
@@ -60,23 +66,21 @@ def test_training_leaves_everything_that_was_promised(scenario: Path, tmp_path: 
     assert manifest["config"]["total_timesteps"] == 2048
     assert (out / "report.html").stat().st_size > 1000
 
+    scores = results[results["metric"] == "normalized_score"].groupby("policy")["value"]
+    assert scores.get_group("random").abs().max() == 0
+    assert f"{interquartile_mean([scores.get_group('ppo').to_numpy()]):.3f} [" in (out / "report.md").read_text()
+
+    whole = curve.to_dict()
+    assert len(whole) == 21
     events = EventAccumulator(str(out / "policies" / "tensorboard")).Reload()
-    logged = {round(e.step): e.value for e in events.Scalars("eval/episode_return")}
-    assert logged[2048] == pytest.approx(curve.iloc[-1], rel=1e-5)
+    assert {e.step: e.value for e in events.Scalars("eval/episode_return")} == pytest.approx(whole, rel=1e-5)
     assert {"train/raw_return", "train/shaped_reward", "train/value_loss"} <= set(events.Tags()["scalars"])
 
     [file] = (out / "wandb").glob("offline-run-*/*.wandb")
-    read, shaped, raw = {}, 0, 0
-    for record in records(file):
-        if record.HasField("history"):
-            row = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
-            shaped, raw = shaped + ("train/shaped_reward" in row), raw + ("train/raw_return" in row)
-            if "eval/episode_return" in row:
-                read[int(row["global_step"])] = float(row["eval/episode_return"])
-    assert read[2048] == pytest.approx(curve.iloc[-1], rel=1e-5)
-    assert len(read) >= len(curve) - 1
-    assert shaped > 10
-    assert raw > 10
+    assert logged(file, "eval/episode_return") == pytest.approx(whole, rel=1e-5)
+    assert len(logged(file, "train/shaped_reward")) > 10
+    assert len(logged(file, "train/raw_return")) > 10
+    assert logged(file, "final/ppo/episode_return")[2048] == pytest.approx(final["ppo"])
 
 
 def test_an_interrupted_run_resumes_to_the_same_policy_and_curve(
@@ -84,15 +88,15 @@ def test_an_interrupted_run_resumes_to_the_same_policy_and_curve(
 ) -> None:
     arguments = ("--env", scenario, "--seeds", 4, "--seed", 1)
     assert command(*arguments, "--out", tmp_path / "whole").exit_code == 0
-    write = Checkpoint.write
+    write = checkpoint.write
 
-    def write_then_stop(model: object, path: Path) -> None:
-        write(model, path)
+    def write_then_stop(model: Any, path: Path, made_with: dict) -> None:
+        write(model, path, made_with)
         if model.num_timesteps >= 1000:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "write", staticmethod(write_then_stop))
+        patch.setattr(checkpoint, "write", write_then_stop)
         interrupted = command(*arguments, "--out", tmp_path / "parts")
     assert interrupted.exit_code == 130
     assert "continue with --resume" in interrupted.output
@@ -101,6 +105,103 @@ def test_an_interrupted_run_resumes_to_the_same_policy_and_curve(
     assert all(th.equal(one[key], other[key]) for key in one)
     tables = [pd.read_parquet(tmp_path / name / "results.parquet") for name in ("whole", "parts")]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_an_interrupt_of_the_last_evaluation_loses_nothing(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("--env", scenario, "--seeds", 4, "--total-timesteps", 512, "--out", out, "--track")
+
+    def stopped(policy: Any, env_id: str, kwargs: Any, seeds: list[int], **rest: Any) -> Any:
+        if seeds == seeds_for(0, "evaluation", n=4):
+            raise KeyboardInterrupt
+        return evaluate(policy, env_id, kwargs, seeds, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "evaluate", stopped)
+        assert command(*arguments).exit_code == 130
+    assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
+    weights = (out / "policies/policy/weights.safetensors").read_bytes()
+
+    resumed = command(*arguments, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    results = pd.read_parquet(out / "results.parquet")
+    assert results[results["metric"] == "tuning_episode_return"]["step"].max() == 512
+    assert (out / "policies/policy/weights.safetensors").read_bytes() == weights
+    assert (out / "figures" / "learning_curve.png").exists()
+
+    first, second = sorted((out / "wandb").glob("offline-run-*/*.wandb"))
+    assert first.stem == second.stem == f"run-train-{json.loads((out / 'manifest.json').read_text())['config_hash']}"
+    codes = [[r.exit.exit_code for r in records(file) if r.HasField("exit")] for file in (first, second)]
+    assert codes == [[1], [0]], "each was closed, and the first says that it was stopped"
+
+
+def test_a_finished_run_is_judged_again_and_not_deleted(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--env", scenario, "--seeds", 4, "--total-timesteps", 64, "--out", out)
+    assert command(*arguments).exit_code == 0
+    before = (out / "policies/checkpoint.pt").stat().st_mtime_ns
+    again = command(*arguments)
+    assert again.exit_code == 0, again.output
+    assert "holds this study (complete): what it finished is kept; --overwrite computes it anew" in again.output
+    assert (out / "policies/checkpoint.pt").stat().st_mtime_ns == before
+    assert command(*arguments, "--overwrite").exit_code == 0
+    assert (out / "policies/checkpoint.pt").stat().st_mtime_ns > before
+
+
+def test_every_role_may_have_its_own_pool_of_ids(scenario: Path, tmp_path: Path) -> None:
+    own = {role: {"pool": {"seed": seed}} for seed, role in enumerate(("tuning", "evaluation"), 2)}
+    kwargs = SCENARIO["kwargs"] | {"observation": "ids"}
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"kwargs": kwargs, "overrides": own}))
+    out = tmp_path / "out"
+    result = command("--env", scenario, "--seeds", 4, "--total-timesteps", 128, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert len(set(json.loads((out / "manifest.json").read_text())["config"]["pools"].values())) == 3
+    results = pd.read_parquet(out / "results.parquet")
+    assert set(results["metric"]) >= {"tuning_episode_return", "normalized_score"}
+
+
+def test_the_box_agent_trains_as_the_scenario_says_and_real_steps_are_recorded(scenario: Path, tmp_path: Path) -> None:
+    agents = {"ppo": SCENARIO["agents"]["ppo"] | {"total_timesteps": 100}}
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"agents": agents}))
+    out = tmp_path / "out"
+    result = command("--env", scenario, "--agent", "ppo_box", "--seeds", 4, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "manifest.json").read_text())["config"]["total_timesteps"] == 100
+    results = pd.read_parquet(out / "results.parquet")
+    assert set(results[results["metric"] == "episode_return"]["step"]) == {128}, "two rollouts of 64"
+
+
+class Foreign:
+    """An agent from elsewhere: it has no settings and calls nobody back."""
+
+    def __init__(self, task: Any, *, seed: int | None = None) -> None:
+        self.agent = PPOAgent(task, seed=seed)
+
+    def predict(self, *arguments: Any, **more: Any) -> Any:
+        return self.agent.predict(*arguments, **more)
+
+    def learn(self, scenario: Any, seed: int, out: Path, *, total_timesteps: int, callbacks: Any) -> None:
+        self.agent.learn(scenario, seed, total_timesteps=total_timesteps)
+
+    def save(self, path: Path) -> None:
+        self.agent.save(path)
+
+
+def test_an_agent_from_elsewhere_needs_only_learn_and_save(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--env", scenario, "--agent", f"{__name__}:Foreign", "--seeds", 4, "--out", out)
+    result = command(*arguments, "--total-timesteps", 64)
+    assert result.exit_code == 0, result.output
+    assert f"{__name__}:Foreign" in set(pd.read_parquet(out / "results.parquet")["policy"])
+
+
+def test_a_scenario_without_settings_gets_those_of_an_environment_s_id(scenario: Path) -> None:
+    scenario.write_text(yaml.safe_dump({key: value for key, value in SCENARIO.items() if key != "agents"}))
+    by_id = train.find_scenario("CurationGym/ScoreSelection-v0")
+    assert train.find_scenario(str(scenario)).agents == by_id.agents == {"ppo": train.DEFAULT}
+    assert train.find_scenario("score_sum").agents == load_scenario("score_sum").agents
 
 
 @pytest.mark.parametrize(
