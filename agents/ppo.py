@@ -39,7 +39,9 @@ class PPOHyperparameters(Config):
         learning_rate: at the start; it falls linearly to a twentieth.
         gamma, gae_lambda, clip_range, ent_coef, vf_coef, max_grad_norm: as in Stable-Baselines3.
         width: of the network's layers.
+        alike: whether a candidate sees what resembles it in the same step, see :class:`ItemNetwork`.
         initial_log_std: of the logit-normal, for Box actions.
+        temperature: at which the trained policy draws; 1 as in training, 0 deterministic.
     """
 
     n_steps: int = Field(32, ge=2)
@@ -53,7 +55,9 @@ class PPOHyperparameters(Config):
     vf_coef: float = Field(0.5, ge=0)
     max_grad_norm: float = Field(0.5, gt=0)
     width: int = Field(64, ge=1)
+    alike: bool = False
     initial_log_std: float = 0.0
+    temperature: float = Field(1.0, ge=0)
 
 
 class PPOAgent:
@@ -118,7 +122,7 @@ class PPOAgent:
             model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
             if checkpoint is not None:
                 write(model, checkpoint, made_with)
-        self.policy = SavedPolicy.of(model.policy, self.task, seed=self.seed)
+        self.policy = SavedPolicy.of(model.policy, self.task, seed=self.seed, temperature=options.temperature)
         env.close()
         return self
 
@@ -211,8 +215,10 @@ def training_env(scenario: Scenario, seeds: list[int], *, gamma: float, binary: 
 
 def make_ppo(env: VecEnv, task: Task, seed: int, options: PPOHyperparameters) -> PPO:
     """PPO on the item network; a fresh policy selects at about the rate that spends the budget evenly."""
-    stock = options.model_dump(exclude={"width", "initial_log_std", "learning_rate"})
+    stock = options.model_dump(exclude={"width", "alike", "initial_log_std", "learning_rate", "temperature"})
     network: dict[str, Any] = {"width": options.width, "initial_log_std": options.initial_log_std}
+    if options.alike:
+        network["n_embedding"] = sum(name.startswith("embedding_") for name in task.item_features)
     if task.ids:
         network |= {"pool": env.get_attr("pool")[0], "pool_fingerprint": task.pool_fingerprint}
     if task.family == "selection":

@@ -29,7 +29,9 @@ class _Header:
     item_features: tuple[str, ...]
     context_features: tuple[str, ...]
     width: int
+    n_embedding: int
     log_std: float | None
+    temperature: float
     format_version: int = FORMAT_VERSION
 
 
@@ -66,7 +68,15 @@ class SavedPolicy:
             self.generator.manual_seed(seed)
 
     @classmethod
-    def of(cls, policy: ItemPolicy, task: Task, *, pool: Pool | None = None, seed: int | None = None) -> "SavedPolicy":
+    def of(
+        cls,
+        policy: ItemPolicy,
+        task: Task,
+        *,
+        pool: Pool | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+    ) -> "SavedPolicy":
         """A copy of what was trained, free of Stable-Baselines3's training code.
 
         Args:
@@ -74,9 +84,11 @@ class SavedPolicy:
             task: what the copy acts in.
             pool: that the task's ids refer to; by default the one that was trained on.
             seed: of the actions drawn.
+            temperature: of what is drawn, ≥ 0: 1 draws as in training, 0 is deterministic.
         """
         log_std = policy.log_std.item() if policy.form == "probability" else None
-        header = _Header(task.env_id, policy.form, task.item_features, task.context_features, policy.width, log_std)
+        columns = task.item_features, task.context_features
+        header = _Header(task.env_id, policy.form, *columns, policy.width, policy.n_embedding, log_std, temperature)
         network = copy.deepcopy(policy.network).cpu()  # not constructed anew: that would draw from torch's generator
         return cls(header, network, task, seed, pool or policy.gatherer.pool)
 
@@ -99,17 +111,18 @@ class SavedPolicy:
         return (actions[0] if single else actions), state
 
     def _act(self, logits: th.Tensor, deterministic: bool) -> th.Tensor:
-        if self.acts == "index":
-            if not deterministic:  # the largest of logit + Gumbel noise is a draw from the softmax
-                logits = logits - th.empty_like(logits).exponential_(generator=self.generator).log()
-            return logits.argmax(-1)
-        if self.header.form == "probability" and not deterministic:
+        temperature = 0.0 if deterministic else self.header.temperature
+        if self.acts == "index":  # the largest of logit + Gumbel noise is a draw from the softmax
+            noise = th.empty_like(logits).exponential_(generator=self.generator).log()
+            return (logits - temperature * noise).argmax(-1)
+        masked = logits <= MASKED_LOGIT
+        if self.header.form == "probability":
             assert self.header.log_std is not None
             noise = np.exp(self.header.log_std) * th.randn(logits.shape, generator=self.generator)
-            logits = th.where(logits > MASKED_LOGIT, logits + noise, logits)
-        p = th.where(logits > MASKED_LOGIT, th.sigmoid(logits), 0)
-        if self.header.form == "binary" and deterministic:
-            p = (p > 0.5).float()
+            p = th.sigmoid(logits + temperature * noise)
+        else:
+            p = th.sigmoid(logits / temperature) if temperature else (logits > 0).float()
+        p = p.masked_fill(masked, 0)
         if self.acts == "probability":
             return p
         return (th.rand(p.shape, generator=self.generator) < p).to(th.int8)
@@ -157,7 +170,8 @@ class SavedPolicy:
         try:
             lists = {name: tuple(values[name]) for name in ("item_features", "context_features")}
             header = _Header(**(values | lists))
-            network = ItemNetwork(len(header.item_features), len(header.context_features), header.width)
+            columns = len(header.item_features), len(header.context_features)
+            network = ItemNetwork(*columns, header.width, n_embedding=header.n_embedding)
             network.load_state_dict(load_file(path / "weights.safetensors"))
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise PolicyError(f"{path} was truncated or altered: {error}") from error

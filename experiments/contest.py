@@ -127,7 +127,7 @@ def compare(
             "trials": trials,
             "master": MASTER,
         },
-        label="+".join(names),
+        label="+".join(names) if len(names) <= 3 else f"{names[0]}+{len(names) - 1}-more",
         seeds=judged_on,
         step_unit={name: roles["evaluation"].task.budget_unit for name, roles in built.items()},
         out=out,

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from curation_gym.envs.coverage_selection import CoverageSelectionVectorEnv
 from curation_gym.envs.rotting_arms import RottingArmsVectorEnv
 from curation_gym.envs.sb3 import SB3VecEnv
-from curation_gym.networks import ItemNetwork, ItemPolicy, LogitNormal, action_form
+from curation_gym.networks import SHARPNESS, ItemNetwork, ItemPolicy, LogitNormal, action_form
 from curation_gym.policy import PolicyError, make_policy
 from curation_gym.pools import Pool
 from curation_gym.saved_policy import SavedPolicy
@@ -32,10 +32,12 @@ def item_policy(env: SB3VecEnv, **kwargs: object) -> ItemPolicy:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**31), n=st.integers(1, 9), masked=st.integers(0, 4))
-def test_permuting_the_items_permutes_the_logits_and_keeps_the_value(seed: int, n: int, masked: int) -> None:
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 9), masked=st.integers(0, 4), n_embedding=st.sampled_from([0, 3]))
+def test_permuting_the_items_permutes_the_logits_and_keeps_the_value(
+    seed: int, n: int, masked: int, n_embedding: int
+) -> None:
     th.manual_seed(seed)
-    network = ItemNetwork(5, 2, width=16)
+    network = ItemNetwork(5, 2, width=16, n_embedding=n_embedding)
     for parameter in network.parameters():
         th.nn.init.normal_(parameter, std=0.5)
     item, context, order = th.randn(2, n, 5), th.randn(2, 2), th.randperm(n)
@@ -49,14 +51,31 @@ def test_permuting_the_items_permutes_the_logits_and_keeps_the_value(seed: int, 
     assert logits.std() > 0 or n == 1
 
 
-def test_masked_items_change_nothing() -> None:
+@pytest.mark.parametrize("n_embedding", [0, 3])
+def test_masked_items_change_nothing(n_embedding: int) -> None:
     th.manual_seed(0)
-    network = ItemNetwork(5, 2, width=16)
+    network = ItemNetwork(5, 2, width=16, n_embedding=n_embedding)
     item, context, mask = th.randn(1, 6, 5), th.randn(1, 2), th.tensor([[1, 1, 0, 1, 0, 1.0]])
     other = item.clone()
     other[:, [2, 4]] = 100.0
     for one, two in zip(network(item, context, mask), network(other, context, mask), strict=True):
         th.testing.assert_close(one, two)
+
+
+def test_an_item_sees_what_resembles_it() -> None:
+    item = th.tensor([[[1.0, 0, 0.3, 0.5], [2.0, 0, 0.7, 0.1], [0, 1.0, 0.2, 0.9]]])  # 2 embedding columns, 2 others
+    mask = th.ones(1, 3)
+    network = ItemNetwork(4, 1, width=8, n_embedding=2)
+    with th.no_grad():
+        network.from_item.weight.zero_()[0, 4] = 1  # only what is alike, its first column
+        network.from_item.bias.zero_()
+        network.from_context.weight.zero_()
+    seen: list[th.Tensor] = []
+    network.from_item.register_forward_hook(lambda _, __, output: seen.append(output[0, :, 0]))
+    network(item, th.zeros(1, 1), mask)
+    far = np.exp(-SHARPNESS)
+    expected = [0.7 + far * 0.2, 0.3 + far * 0.2, far * (0.3 + 0.7)]
+    th.testing.assert_close(seen[0], th.tensor(expected).float())
 
 
 @pytest.mark.parametrize(
@@ -144,12 +163,12 @@ def test_ids_need_the_right_pool(small_pool: Pool) -> None:
 
 
 # --------------------------------------------------------------- saved bundle
-def saved(pool: Pool, path: object, *, binary: bool = False) -> SavedPolicy:
+def saved(pool: Pool, path: object, *, binary: bool = False, temperature: float = 1.0) -> SavedPolicy:
     env = bridge(pool, binary=binary)
-    policy = item_policy(env)
+    policy = item_policy(env, n_embedding=2)
     for parameter in policy.network.parameters():
         th.nn.init.normal_(parameter, std=0.3)
-    bundle = SavedPolicy.of(policy, env.env.task)
+    bundle = SavedPolicy.of(policy, env.env.task, temperature=temperature)
     bundle.save(path)
     return bundle
 
@@ -177,6 +196,21 @@ def test_a_binary_policy_gives_its_probabilities_where_the_environment_draws(sma
     tensors = {key: th.as_tensor(value) for key, value in observation.items()}
     logits, _ = bundle.network(*bundle.gatherer(tensors, th.device("cpu")))
     np.testing.assert_allclose(bundle.predict(observation)[0], th.sigmoid(logits).detach().numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_temperature_sharpens_what_is_drawn(small_pool, tmp_path, binary) -> None:
+    env = CoverageSelectionVectorEnv(3, pool=small_pool, **SHAPE)
+    observation, _ = env.reset(seed=0)
+    drawn = {}
+    for temperature in (0.0, 0.25, 1.0):
+        saved(small_pool, tmp_path / "p", binary=binary, temperature=temperature)
+        policy = make_policy(tmp_path / "p", env.task, seed=4)
+        drawn[temperature] = policy.predict(observation)[0]
+    mode = policy.predict(observation, deterministic=True)[0]
+    np.testing.assert_array_equal(drawn[0.0], mode)
+    error = {temperature: np.abs(action - mode).mean() for temperature, action in drawn.items()}
+    assert 0 < error[0.25] < error[1.0]
 
 
 def test_a_policy_for_other_columns_or_actions_is_refused(small_pool, tmp_path) -> None:
