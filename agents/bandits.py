@@ -3,21 +3,15 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
+from agents.arm_policy import ArmPolicy, upper_bound
 from curation_gym.policy import PolicyError, SearchSpace
 from curation_gym.task import Observation, Task
 
 
-class _ArmPolicy:
-    """Pulls the arm of the largest index among those that aren't masked."""
-
-    def __init__(self, task: Task, *, seed: int | None = None) -> None:
-        if task.family != "allocation" or not isinstance(task.action_space, spaces.Discrete):
-            raise PolicyError(f"{type(self).__name__} needs a Discrete allocation task, {task.env_id} isn't one")
-        self.task = task
-        self.rng = np.random.default_rng(seed)
+class _IndexPolicy(ArmPolicy):
+    """An index that is a function of the observation."""
 
     def index(self, observation: Observation) -> NDArray[np.float64]:
         """The value of each arm, shape (..., n_items); the largest is pulled."""
@@ -31,15 +25,14 @@ class _ArmPolicy:
         deterministic: bool = False,
     ) -> tuple[NDArray[np.int64], Any]:
         """Arms of shape (...,); the lowest number wins a tie."""
-        values = np.where(observation["mask"] > 0, self.index(observation), -np.inf)
-        return values.argmax(-1), state
+        return self.largest(self.index(observation), observation), state
 
     def _counts(self, observation: Observation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pulls and mean reward of each arm."""
         return np.rint(self.task.read(observation, "pulls")), self.task.read(observation, "mean_reward")
 
 
-class UCB1(_ArmPolicy):
+class UCB1(_IndexPolicy):
     """Upper confidence bound: mean_a + c · √(ln t / N_a), an arm never pulled first.
 
     A pure function of the arm columns. Auer, Cesa-Bianchi and Fischer, "Finite-time Analysis of the Multiarmed
@@ -60,13 +53,10 @@ class UCB1(_ArmPolicy):
         self.c = c
 
     def index(self, observation: Observation) -> NDArray[np.float64]:
-        pulls, mean = self._counts(observation)
-        total = np.maximum(pulls.sum(-1, keepdims=True), 1)
-        bound = mean + self.c * np.sqrt(np.log(total) / np.maximum(pulls, 1))
-        return np.where(pulls > 0, bound, np.inf)
+        return upper_bound(*self._counts(observation), self.c)
 
 
-class ThompsonGaussian(_ArmPolicy):
+class ThompsonGaussian(_IndexPolicy):
     """Thompson sampling with a Gaussian posterior of each arm's mean.
 
     With prior N(m₀, s₀²) and noise of variance s², after n pulls of mean x̄ the posterior has precision
@@ -105,7 +95,7 @@ class ThompsonGaussian(_ArmPolicy):
         return centre + self.rng.standard_normal(mean.shape) / np.sqrt(precision)
 
 
-class ThompsonBeta(_ArmPolicy):
+class ThompsonBeta(_IndexPolicy):
     """Thompson sampling with a Beta(1, 1) prior: Beta(1 + S, 1 + F) with S = N · mean, F = N − S.
 
     Exact for rewards of 0 and 1; rewards between count as fractions of a success. Agrawal and Goyal, "Analysis of

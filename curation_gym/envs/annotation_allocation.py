@@ -174,7 +174,8 @@ class AnnotationAllocationEnv(CurationEnv):
     simulated annotator answers, or flags a sample that is out of scope, which costs a label too; a linear
     softmax ensemble is retrained on all answers; every criterion is computed anew. The criteria are
     ``random`` (an order drawn at reset) and those of :mod:`curation_gym.signals.uncertainty`: entropy (of
-    member 0, the single model), ensemble_entropy, member_entropy, disagreement, margin, least_confidence.
+    member 0, the single model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance,
+    variation_ratio, margin, least_confidence.
     With ``diverse``, the pull picks greedily among the 5 · batch highest scores by score × distance to the
     nearest one picked. The task is that of pool-based active learning (Lewis and Gale, SIGIR 1994) with the
     choice of criterion left to a bandit (Baram, El-Yaniv and Luz, JMLR 2004; Hsu and Lin, AAAI 2015).
@@ -190,7 +191,7 @@ class AnnotationAllocationEnv(CurationEnv):
     |---|---|
     | item (n_arms, …) | embedding: centroid of what is left of the arm; signals: their means |
     | | means over what is left, divided by their bounds, of entropy, ensemble_entropy, member_entropy, |
-    | | disagreement, margin, least_confidence |
+    | | disagreement, pairwise_kl, variance, variation_ratio, margin, least_confidence |
     | | pulls, labels_spent, flags, mean_reward, last_reward, steps_since_pull, samples_left (fraction) |
     | | domain=NAME: share of what is left, when the pool has several; log_length: mean, when it has it |
     | | criterion=NAME: 1 for the arm's own, when there are several |

@@ -2,17 +2,21 @@
 
 Every function takes probabilities of shape (members, samples, classes), each distribution summing to 1, and
 returns one number per sample, shape (samples,). Larger is more uncertain. Entropies and divergences are in
-nats; margin and least confidence are differences of probabilities. Notation: p_m is member m's distribution
-over K classes, p̄ = (1/M) Σ_m p_m the ensemble's, H(p) = −Σ_k p_k ln p_k with 0 · ln 0 = 0.
+nats; the others are shares or differences of probabilities. Notation: p_m is member m's distribution over K
+classes, p̄ = (1/M) Σ_m p_m the ensemble's, H(p) = −Σ_k p_k ln p_k. In every logarithm p stands for max(p, ε), ε
+= 10⁻⁸: so 0 · ln 0 = 0, divergences are finite, and an entropy is too small by at most K ε / e.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.floating]
 Scores = NDArray[np.floating]
+FLOOR = 1e-8  # ε
 
 
 def entropy(probabilities: Probabilities, member: int = 0) -> Scores:
@@ -30,7 +34,7 @@ def ensemble_entropy(probabilities: Probabilities) -> Scores:
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    return _entropy(_checked(probabilities).mean(0))
+    return _Ensemble(probabilities).ensemble_entropy
 
 
 def member_entropy(probabilities: Probabilities) -> Scores:
@@ -39,8 +43,7 @@ def member_entropy(probabilities: Probabilities) -> Scores:
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    result: Scores = _entropy(_checked(probabilities)).mean(0)
-    return result
+    return _Ensemble(probabilities).member_entropy
 
 
 def disagreement(probabilities: Probabilities) -> Scores:
@@ -53,7 +56,46 @@ def disagreement(probabilities: Probabilities) -> Scores:
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    return _gap(ensemble_entropy(probabilities), member_entropy(probabilities))
+    return _Ensemble(probabilities).disagreement
+
+
+def pairwise_kl(probabilities: Probabilities) -> Scores:
+    """Mean divergence of one member from another, 1/(M(M−1)) Σ_{m≠m'} KL(p_m ‖ p_m'), in [0, ln(1/ε)].
+
+    0 for a single member. Never less than disagreement, and unlike it sensitive to what a member all but
+    excludes. Expected pairwise KL of Malinin and Gales, "Uncertainty Estimation in Autoregressive Structured
+    Prediction" (ICLR 2021), without the pairs of a member with itself. O(M · K) rather than O(M² · K) per
+    sample: Σ_{m≠m'} KL(p_m ‖ p_m') = M Σ_m Σ_k p_mk ln p_mk − Σ_k (Σ_m p_mk)(Σ_m ln p_mk).
+
+    Raises:
+        ValueError: when the shape isn't (members, samples, classes).
+    """
+    return _Ensemble(probabilities).pairwise_kl
+
+
+def variance(probabilities: Probabilities) -> Scores:
+    """Variance between members, summed over classes, Σ_k (1/M) Σ_m (p_mk − p̄_k)², in [0, 1 − 1/min(M, K)].
+
+    With a weight of 1/(2 p̄_k) for each class it would be disagreement to second order: Smith and Gal,
+    "Understanding Measures of Uncertainty for Adversarial Example Detection" (UAI 2018).
+
+    Raises:
+        ValueError: when the shape isn't (members, samples, classes).
+    """
+    return _Ensemble(probabilities).variance
+
+
+def variation_ratio(probabilities: Probabilities) -> Scores:
+    """Share of members that don't vote for the class with most votes, 1 − max_k |{m : p_mk = max_j p_mj}| / M, in
+    [0, 1 − 1/min(M, K)].
+
+    A member votes for its most probable class, and for each of several equally probable ones. Freeman,
+    "Elementary Applied Statistics" (1965).
+
+    Raises:
+        ValueError: when the shape isn't (members, samples, classes).
+    """
+    return _Ensemble(probabilities).variation_ratio
 
 
 def margin(probabilities: Probabilities) -> Scores:
@@ -64,7 +106,7 @@ def margin(probabilities: Probabilities) -> Scores:
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    return _margin(_checked(probabilities).mean(0))
+    return _Ensemble(probabilities).margin
 
 
 def least_confidence(probabilities: Probabilities) -> Scores:
@@ -73,8 +115,7 @@ def least_confidence(probabilities: Probabilities) -> Scores:
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    result: Scores = 1 - _checked(probabilities).mean(0).max(-1)
-    return result
+    return _Ensemble(probabilities).least_confidence
 
 
 MEASURES: dict[str, Callable[[Probabilities], Scores]] = {
@@ -82,36 +123,129 @@ MEASURES: dict[str, Callable[[Probabilities], Scores]] = {
     "ensemble_entropy": ensemble_entropy,
     "member_entropy": member_entropy,
     "disagreement": disagreement,
+    "pairwise_kl": pairwise_kl,
+    "variance": variance,
+    "variation_ratio": variation_ratio,
     "margin": margin,
     "least_confidence": least_confidence,
 }
 
 
 def bound(measure: str, members: int, classes: int) -> float:
-    """The largest value a measure can take, by which observations divide it.
+    """The upper end of a measure's range, by which observations divide it.
 
     Raises:
         ValueError: for an unknown measure, or fewer than two members or classes, for which it may be 0.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"measure must be one of {', '.join(MEASURES)}, actual value: {measure!r}")
+    _known(measure)
     if min(members, classes) < 2:
         raise ValueError(f"members and classes must be >= 2, actual values: {members}, {classes}")
-    if measure == "disagreement":
-        return float(np.log(min(members, classes)))
-    return {"margin": 1.0, "least_confidence": 1 - 1 / classes}.get(measure, float(np.log(classes)))
+    corners = min(members, classes)  # a measure of difference is largest when members are certain and differ
+    others = {
+        "disagreement": math.log(corners),
+        "pairwise_kl": -math.log(FLOOR),
+        "variance": 1 - 1 / corners,
+        "variation_ratio": 1 - 1 / corners,
+        "margin": 1.0,
+        "least_confidence": 1 - 1 / classes,
+    }
+    return others.get(measure, math.log(classes))
+
+
+def measures(probabilities: Probabilities, names: Sequence[str]) -> NDArray[np.floating]:
+    """Several measures at once, shape (len(names), samples) in their order.
+
+    What they share is computed once, and what none of them needs isn't computed.
+
+    Raises:
+        ValueError: for an unknown name, no name, or when the shape isn't (members, samples, classes).
+    """
+    if not names:
+        raise ValueError(f"name at least one measure of {', '.join(MEASURES)}")
+    for name in names:
+        _known(name)
+    ensemble = _Ensemble(probabilities)
+    return np.stack([getattr(ensemble, name) for name in names])
 
 
 def all_measures(probabilities: Probabilities) -> NDArray[np.floating]:
-    """Every measure at once, shape (len(MEASURES), samples) in their order: intermediate results are shared.
+    """Every measure at once, shape (len(MEASURES), samples) in their order.
 
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
-    mean = _checked(probabilities).mean(0)
-    of_members, of_mean = _entropy(probabilities), _entropy(mean)
-    within = of_members.mean(0)
-    return np.stack([of_members[0], of_mean, within, _gap(of_mean, within), _margin(mean), 1 - mean.max(-1)])
+    return measures(probabilities, tuple(MEASURES))
+
+
+class _Ensemble:
+    """The measures of one set of predictions, and what they share; each is computed when first asked for."""
+
+    def __init__(self, probabilities: Probabilities) -> None:
+        self.p = _checked(probabilities)
+
+    @cached_property
+    def mean(self) -> Probabilities:
+        result: Probabilities = self.p.mean(0)
+        return result
+
+    @cached_property
+    def log(self) -> Probabilities:
+        return _log(self.p)
+
+    @cached_property
+    def entropies(self) -> NDArray[np.floating]:
+        return _entropy(self.p, self.log)
+
+    @cached_property
+    def entropy(self) -> Scores:
+        result: Scores = self.entropies[0]
+        return result
+
+    @cached_property
+    def ensemble_entropy(self) -> Scores:
+        return _entropy(self.mean)
+
+    @cached_property
+    def member_entropy(self) -> Scores:
+        result: Scores = self.entropies.mean(0)
+        return result
+
+    @cached_property
+    def disagreement(self) -> Scores:
+        return _gap(self.ensemble_entropy, self.member_entropy)
+
+    @cached_property
+    def pairwise_kl(self) -> Scores:
+        members = len(self.p)
+        crossed = -np.einsum("nk,nk->n", self.mean, self.log.mean(0))
+        return _gap(crossed, self.member_entropy) * (members / max(members - 1, 1))
+
+    @cached_property
+    def variance(self) -> Scores:
+        return _gap(np.einsum("mnk,mnk->n", self.p, self.p) / len(self.p), np.einsum("nk,nk->n", self.mean, self.mean))
+
+    @cached_property
+    def variation_ratio(self) -> Scores:
+        votes = self.p == self.p.max(-1, keepdims=True)
+        modal = votes.sum(0, dtype=np.uint16).max(-1)
+        result: Scores = (1 - modal / len(votes)).astype(self.p.dtype)
+        return result
+
+    @cached_property
+    def margin(self) -> Scores:
+        two = np.partition(self.mean, -2, axis=-1)[..., -2:]
+        result: Scores = 1 - (two[..., 1] - two[..., 0])
+        return result
+
+    @cached_property
+    def least_confidence(self) -> Scores:
+        result: Scores = 1 - self.mean.max(-1)
+        return result
+
+
+def _known(measure: str) -> None:
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {', '.join(MEASURES)}, actual value: {measure!r}")
 
 
 def _checked(probabilities: Probabilities) -> Probabilities:
@@ -122,17 +256,15 @@ def _checked(probabilities: Probabilities) -> Probabilities:
     return probabilities
 
 
-def _entropy(p: Probabilities) -> Scores:
-    # p ln p is 0 at 0; the smallest normal number in place of 0 keeps the logarithm finite
-    terms: Scores = np.einsum("...k,...k->...", p, np.log(np.maximum(p, np.finfo(p.dtype).tiny)))
+def _log(p: Probabilities) -> Probabilities:
+    positive: Probabilities = np.maximum(p, p.dtype.type(FLOOR))
+    return np.log(positive, out=positive)
+
+
+def _entropy(p: Probabilities, log: Probabilities | None = None) -> Scores:
+    terms: Scores = np.einsum("...k,...k->...", p, _log(p) if log is None else log)
     return np.maximum(-terms, 0)
 
 
 def _gap(total: Scores, within: Scores) -> Scores:
     return np.maximum(total - within, 0)  # Jensen: below 0 only by rounding
-
-
-def _margin(mean: Probabilities) -> Scores:
-    two = np.partition(mean, -2, axis=-1)[..., -2:]
-    result: Scores = 1 - (two[..., 1] - two[..., 0])
-    return result

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation_gym.signals import uncertainty
-from curation_gym.signals.uncertainty import MEASURES, all_measures, bound
+from curation_gym.signals.uncertainty import FLOOR, MEASURES, all_measures, bound, measures
 
 names = st.sampled_from(sorted(MEASURES))
+DIVIDING = ("disagreement", "pairwise_kl", "variance", "variation_ratio")  # 0 where members agree
 
 
 @st.composite
@@ -66,26 +67,86 @@ def test_disagreement_is_the_expected_divergence_from_the_mean(p: np.ndarray) ->
 
 
 @given(ensembles())
+def test_pairwise_kl_is_the_mean_over_pairs(p: np.ndarray) -> None:
+    members, expected = len(p), np.zeros(p.shape[1])
+    for sample in range(p.shape[1]):
+        pairs = [(a, b) for a in range(members) for b in range(members) if a != b]
+        for a, b in pairs:
+            for x, y in zip(p[a, sample].tolist(), p[b, sample].tolist(), strict=True):
+                expected[sample] += x * np.log(max(x, FLOOR) / max(y, FLOOR)) / len(pairs)
+    np.testing.assert_allclose(uncertainty.pairwise_kl(p), expected, rtol=1e-5, atol=2e-5)
+
+
+@given(ensembles())
+def test_variance_is_the_sum_over_classes(p: np.ndarray) -> None:
+    np.testing.assert_allclose(uncertainty.variance(p), p.astype(float).var(0).sum(-1), atol=1e-6)
+
+
+@given(ensembles())
+def test_variation_ratio_counts_votes(p: np.ndarray) -> None:
+    for sample, value in enumerate(uncertainty.variation_ratio(p)):
+        votes = [sum(member[sample, k] == member[sample].max() for member in p) for k in range(p.shape[2])]
+        assert value == pytest.approx(1 - max(votes) / len(p))
+
+
+@given(ensembles())
+def test_what_divides_members_is_ordered(p: np.ndarray) -> None:
+    """By convexity of the divergence in its second argument."""
+    members = len(p)
+    lower = members / (members - 1) * uncertainty.disagreement(p)
+    assert (uncertainty.pairwise_kl(p) >= lower - 1e-4).all()
+
+
+@given(ensembles(), names)
+def test_samples_are_scored_one_by_one(p: np.ndarray, name: str) -> None:
+    alone = [MEASURES[name](p[:, [sample]])[0] for sample in range(p.shape[1])]
+    np.testing.assert_allclose(MEASURES[name](p), alone, atol=1e-6)
+    np.testing.assert_allclose(MEASURES[name](p[:, ::-1]), alone[::-1], atol=1e-6)
+
+
+@given(ensembles())
 def test_members_that_agree_have_no_disagreement(p: np.ndarray) -> None:
     same = np.repeat(p[:1], 3, axis=0)
-    np.testing.assert_allclose(uncertainty.disagreement(same), 0, atol=1e-5)
+    for name in DIVIDING:
+        np.testing.assert_allclose(MEASURES[name](same), 0, atol=1e-5)
     np.testing.assert_allclose(uncertainty.ensemble_entropy(same), uncertainty.entropy(p), atol=1e-5)
 
 
 @given(ensembles())
 def test_all_at_once_is_each_alone(p: np.ndarray) -> None:
-    np.testing.assert_array_equal(all_measures(p), np.stack([measure(p) for measure in MEASURES.values()]))
+    expected = [measure(p) for measure in MEASURES.values()]
+    assert all(score.dtype == p.dtype for score in expected)
+    np.testing.assert_array_equal(all_measures(p), np.stack(expected))
+
+
+@given(ensembles(), st.lists(names, min_size=1, unique=True))
+def test_some_are_those_of_all_in_the_order_asked_for(p: np.ndarray, some: list[str]) -> None:
+    rows = [list(MEASURES).index(name) for name in some]
+    np.testing.assert_array_equal(measures(p, some), all_measures(p)[rows])
+
+
+def test_an_entropy_misses_no_more_than_the_floor_takes() -> None:
+    p = np.full((2, 1, 1000), FLOOR / np.e)  # the worst case for every class but the first
+    p[..., 0] = 1 - p[..., 1:].sum(-1)
+    exact = -(p * np.log(p)).sum(-1)[0]
+    short = exact - uncertainty.entropy(p)
+    assert 0 < short[0] <= 1000 * FLOOR / np.e
 
 
 def test_known_cases() -> None:
     uniform = np.full((3, 1, 4), 0.25)
     for name in MEASURES:
-        expected = 0 if name == "disagreement" else bound(name, 3, 4)
+        expected = 0 if name in DIVIDING else bound(name, 3, 4)
         np.testing.assert_allclose(MEASURES[name](uniform), expected)
     certain = np.broadcast_to(np.eye(4)[:1], (3, 1, 4))
     for name in MEASURES:
         np.testing.assert_allclose(MEASURES[name](certain), 0, atol=1e-12)
-    opposed = np.eye(2)[:, None]  # two members, each certain of another class
+    opposed = np.eye(3)[:, None]  # three members, each certain of another class
+    for name in DIVIDING:
+        assert MEASURES[name](opposed)[0] == pytest.approx(bound(name, 3, 3)), name
+    assert bound("pairwise_kl", 2, 2) == pytest.approx(8 * np.log(10))
+    assert bound("variance", 5, 150) == bound("variation_ratio", 5, 150) == 0.8
+    opposed = np.eye(2)[:, None]
     assert uncertainty.disagreement(opposed)[0] == pytest.approx(np.log(2)) == bound("disagreement", 2, 5)
     assert uncertainty.member_entropy(opposed)[0] == 0
     assert uncertainty.margin(opposed)[0] == 1
@@ -93,6 +154,14 @@ def test_known_cases() -> None:
     assert uncertainty.margin(p)[0] == pytest.approx(0.8)
     assert uncertainty.least_confidence(p)[0] == pytest.approx(0.5)
     assert uncertainty.entropy(p)[0] == pytest.approx(1.0296530)
+    for name in DIVIDING:
+        assert MEASURES[name](p)[0] == 0  # one member
+    two = np.array([[[0.5, 0.5]], [[0.9, 0.1]]])
+    both_ways = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1) + 0.9 * np.log(0.9 / 0.5) + 0.1 * np.log(0.1 / 0.5)
+    assert uncertainty.pairwise_kl(two)[0] == pytest.approx(both_ways / 2)
+    assert uncertainty.variance(two)[0] == pytest.approx(2 * 0.2**2)
+    votes = np.eye(3)[[0, 0, 1, 2, 0]][:, None]
+    assert uncertainty.variation_ratio(votes)[0] == pytest.approx(2 / 5)
 
 
 def test_bad_input_is_named() -> None:
@@ -100,5 +169,9 @@ def test_bad_input_is_named() -> None:
         uncertainty.margin(np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"measure must be one of entropy, .*actual value: 'gini'"):
         bound("gini", 2, 2)
+    with pytest.raises(ValueError, match=r"measure must be one of entropy, .*actual value: 'mean'"):
+        measures(np.ones((2, 1, 1)), ["mean"])
+    with pytest.raises(ValueError, match="name at least one measure"):
+        measures(np.ones((2, 1, 1)), [])
     with pytest.raises(ValueError, match="members and classes must be >= 2, actual values: 1, 3"):
         bound("disagreement", 1, 3)
