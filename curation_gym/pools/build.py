@@ -10,13 +10,14 @@ from pydantic import Discriminator, Field, Tag
 from threadpoolctl import threadpool_limits
 
 from curation_gym.config import Config, validated
-from curation_gym.pools import dataset, digits, docstrings, synthetic
+from curation_gym.pools import dataset, digits, docstrings, synthetic, variants
 from curation_gym.pools.dataset import DatasetConfig
 from curation_gym.pools.digits import DigitsConfig
 from curation_gym.pools.docstrings import DocstringsConfig
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest
 from curation_gym.pools.synthetic import SyntheticConfig
+from curation_gym.pools.variants import VariantConfig
 
 
 class Builder(NamedTuple):
@@ -36,9 +37,13 @@ BUILDERS = {
     "digits": Builder(digits.build, digits.depends_on),
     "docstrings": Builder(docstrings.build, docstrings.depends_on),
     "synthetic": Builder(synthetic.build, synthetic.depends_on),
+    "variant": Builder(
+        lambda config: variants.build(config, build_pool(config.pool)),
+        lambda config: variants.depends_on(config, build_pool(config.pool)),
+    ),
 }
 BuilderConfig = Annotated[
-    DatasetConfig | DigitsConfig | DocstringsConfig | SyntheticConfig, Field(discriminator="builder")
+    DatasetConfig | DigitsConfig | DocstringsConfig | SyntheticConfig | VariantConfig, Field(discriminator="builder")
 ]
 
 
@@ -62,6 +67,7 @@ PoolSource = Annotated[
     ),
 ]
 """What names a pool, as the type of a configuration's field: checking it builds nothing."""
+VariantConfig.model_rebuild(_types_namespace={"PoolSource": PoolSource})  # a variant is made of any pool
 
 
 class _Request(Config):

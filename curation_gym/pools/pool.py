@@ -59,6 +59,8 @@ class Pool:
             ``group``.
         split: codes (n,) into ``("train", "validation", "test")``; all train by default.
         length: float32 (n,) ≥ 0, in the unit natural to the raw data (characters of a text), if it has one.
+        arrival: float32 (n,) in [0, 1], the share of a campaign after which a sample can be chosen, if samples
+            arrive over time; 0: there from the start.
         data: the raw samples, an Arrow table of n rows.
         class_names: of ``hidden["label"]``.
         provenance: where the pool comes from.
@@ -77,6 +79,7 @@ class Pool:
         hidden: Mapping[str, NDArray[Any]] | None = None,
         split: NDArray[Any] | None = None,
         length: NDArray[Any] | None = None,
+        arrival: NDArray[Any] | None = None,
         data: pa.Table | None = None,
         class_names: tuple[str, ...] = (),
         provenance: Provenance | None = None,
@@ -95,6 +98,7 @@ class Pool:
         self.domain = codes_of(domain, "domain", n, len(self.domain_names), np.int32)
         self.split = codes_of(split, "split", n, len(SPLITS), np.uint8)
         self.length = None if length is None else frozen(length, "length", "biuf", np.float32)
+        self.arrival = None if arrival is None else frozen(arrival, "arrival", "biuf", np.float32)
         self.data = data
         self.provenance = provenance or Provenance("memory")
         self.path: Path | None = None
@@ -142,6 +146,8 @@ class Pool:
         columns |= {f"hidden/{name}": column for name, column in self.hidden.items()}
         if self.length is not None:
             columns["length"] = self.length
+        if self.arrival is not None:
+            columns["arrival"] = self.arrival
         return columns
 
     def _check(self) -> None:
@@ -162,6 +168,8 @@ class Pool:
             require(good, "hidden/label", label, f"is no code of the {len(self.class_names)} class names")
         if self.length is not None:
             require(self.length >= 0, "length", self.length, "is negative")
+        if self.arrival is not None:
+            require((self.arrival >= 0) & (self.arrival <= 1), "arrival", self.arrival, "is outside [0, 1]")
         if self.data is not None and self.data.num_rows != n:
             raise PoolError(f"data must have {n} rows, actual rows: {self.data.num_rows}")
 
@@ -224,7 +232,7 @@ class Pool:
         pool = cls.__new__(cls)
         pool.embeddings, pool.domain, pool.split = columns["embeddings"], columns["domain"], columns["split"]
         pool.signals, pool.hidden = group("signals"), group("hidden")
-        pool.length = columns.get("length")
+        pool.length, pool.arrival = columns.get("length"), columns.get("arrival")
         pool.domain_names, pool.class_names = tuple(manifest["domain_names"]), tuple(manifest["class_names"])
         pool.data, pool.provenance = data, Provenance(**manifest["provenance"])
         pool.path = path.resolve()
@@ -237,7 +245,7 @@ class Pool:
         """A pool on disk pickles as its path, so that worker processes share one memory map."""
         if self.path is not None:
             return (_reopen, (str(self.path), self.fingerprint))
-        names = ("domain", "domain_names", "split", "length", "data", "class_names", "provenance")
+        names = ("domain", "domain_names", "split", "length", "arrival", "data", "class_names", "provenance")
         rest = {"hidden": dict(self.hidden)} | {name: getattr(self, name) for name in names}
         return (_rebuild, (self.embeddings, dict(self.signals), rest))
 

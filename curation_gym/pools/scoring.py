@@ -123,16 +123,16 @@ def score(
     *,
     texts: Sequence[str] | None,
     columns: dict[str, NDArray[Any]],
-    labels: Sequence[str] | None,
+    labels: Sequence[str | None] | None,
 ) -> NDArray[np.float32]:
     """Compute a signal for every sample.
 
     Args:
         name: of the signal, for messages.
         config: how.
-        texts: the pool's texts; None when it holds no texts.
+        texts: the pool's texts; None when not every sample is one.
         columns: the columns that ``column`` signals named.
-        labels: class names, for ``cross_fitted``.
+        labels: class names (None: out of scope), for ``cross_fitted``.
 
     Returns:
         float32 (n,) in [0, 1].
@@ -144,7 +144,7 @@ def score(
     if isinstance(config, ColumnSignal):
         return _scaled(name, config, columns[config.column])
     if texts is None:
-        raise PoolError(f"signal {name!r}: kind {config.kind!r} reads texts, and this data set has none")
+        raise PoolError(f"signal {name!r}: kind {config.kind!r} reads texts, and not every sample is one")
     if isinstance(config, TextQualitySignal):
         return text_quality(texts)
     if isinstance(config, CrossFittedSignal):
@@ -165,13 +165,14 @@ def _scaled(name: str, config: ColumnSignal, values: NDArray[Any]) -> NDArray[np
 
 
 def _cross_fitted(
-    name: str, config: CrossFittedSignal, texts: Sequence[str], labels: Sequence[str] | None
+    name: str, config: CrossFittedSignal, texts: Sequence[str], labels: Sequence[str | None] | None
 ) -> NDArray[np.float32]:
     if labels is None:
         raise PoolError(f"signal {name!r}: kind 'cross_fitted' needs the sources' label")
-    unknown = set(config.positive) - set(labels)
+    classes = {label for label in labels if label is not None}
+    unknown = set(config.positive) - classes
     if unknown:
-        raise PoolError(f"signal {name!r}: positive {sorted(unknown)} are no classes; there are {sorted(set(labels))}")
+        raise PoolError(f"signal {name!r}: positive {sorted(unknown)} are no classes; there are {sorted(classes)}")
     positive = np.array([label in config.positive for label in labels])
     folds = split_by_hash(content_hash((text.encode() for text in texts), "fold"), [1 / _N_FOLDS] * _N_FOLDS)
     return cross_fitted(ngrams().fit_transform(texts), positive, folds)

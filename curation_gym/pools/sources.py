@@ -46,6 +46,8 @@ class SourceConfig(DataReference):
         label: the column of classes, which becomes hidden truth.
         relabel: value of ``label`` → class name, where classes are to be merged or named; others keep their
             own.
+        out_of_scope: values of ``label`` that are no class: such rows get the hidden label −1. To evaluate how
+            well they are told apart, map a split that holds them to ``test``.
         domain: the column of domains; without one the source is one domain, called by its name.
         splits: role → the data set's splits: train, validation, test, or any (spread over the three by hash).
             Splits that no role names are left out. By default those with the usual names.
@@ -58,6 +60,7 @@ class SourceConfig(DataReference):
     features: Many[str] | None = Field(None, min_length=1)
     label: str | None = None
     relabel: dict[str, str] = Field(default_factory=dict)
+    out_of_scope: Many[str] = ()
     domain: str | None = None
     splits: dict[SplitRole, Many[str]] = Field(default_factory=dict)
     limit: int | None = Field(None, ge=MIN_ROWS)
@@ -67,8 +70,12 @@ class SourceConfig(DataReference):
     def _one_modality(self) -> "SourceConfig":
         if sum(column is not None for column in (self.text, self.image, self.features)) > 1:
             raise ValueError("only one of text, image and features can be given")
-        if self.relabel and self.label is None:
-            raise ValueError("relabel needs label")
+        if (self.relabel or self.out_of_scope) and self.label is None:
+            raise ValueError("relabel and out_of_scope need label")
+        if both := sorted(set(self.relabel) & set(self.out_of_scope)):
+            raise ValueError(
+                f"a value of label is either relabelled or out of scope, actual value of both: {both[0]!r}"
+            )
         return self
 
     @property
@@ -82,9 +89,10 @@ class Rows:
     """Rows of one source, or of all; every list has one entry per row."""
 
     samples: list[Any]
+    modality: list[Modality]
     raw: list[Any]  # what the pool keeps: the text, the encoded image, the numbers
     contents: list[bytes]
-    labels: list[str]
+    labels: list[str | None]  # None: out of scope; no entries at all without labels
     domains: list[str]
     split: NDArray[np.uint8]
     columns: dict[str, list[Any]]
@@ -97,6 +105,7 @@ class Rows:
 
         return Rows(
             samples=pick(self.samples),
+            modality=pick(self.modality),
             raw=pick(self.raw),
             contents=pick(self.contents),
             labels=pick(self.labels),
@@ -126,16 +135,19 @@ def read_source(source: SourceConfig, wanted: Sequence[str], several: bool) -> R
         for name in roles.get(role, ())
     ]
     rows = concatenated(parts)
-    unknown = sorted(set(source.relabel) - set(rows.labels))
+    unknown = sorted({*source.relabel, *source.out_of_scope} - set(rows.labels))
     if unknown:
+        key = "relabel" if unknown[0] in source.relabel else "out_of_scope"
         raise PoolError(
-            f"data set {source.title!r}: relabel names {unknown[0]!r}, which no row of column {source.label!r} holds; "
-            f"values are {', '.join(sorted(set(rows.labels))[:20])}"
+            f"data set {source.title!r}: {key} names {unknown[0]!r}, which no row of column {source.label!r} holds; "
+            f"values are {', '.join(sorted(map(str, set(rows.labels)))[:20])}"
         )
-    rows.labels = [source.relabel.get(label, label) for label in rows.labels]
+    rows.labels = [
+        None if label is None or label in source.out_of_scope else source.relabel.get(label, label)
+        for label in rows.labels
+    ]
     rows.split = _completed(rows.split, rows.contents)
-    if source.modality != "features":
-        rows = rows.take(first_copies(rows))
+    rows = rows.take(first_copies(rows))
     if source.limit is not None:
         chosen = np.argsort(content_hash(rows.contents, "limit"), kind="stable")[: source.limit]
         rows = rows.take(np.sort(chosen))
@@ -147,7 +159,7 @@ def _split_rows(dataset: Any, name: str, role: int, source: SourceConfig, wanted
     samples: list[Any]
     raw: list[Any]
     if source.image is not None:
-        raw, samples = _images(read_image_column(dataset, source, source.image), where)
+        raw, samples = read_images(read_image_column(dataset, source, source.image), where)
         contents = [image["bytes"] for image in raw]
     elif source.features is not None:
         samples = _numbers({column: read_column(dataset, source, column) for column in source.features}, where)
@@ -159,7 +171,9 @@ def _split_rows(dataset: Any, name: str, role: int, source: SourceConfig, wanted
             dataset = dataset.select([row for row, text in enumerate(texts) if not _is_empty(text)])
         raw = samples = _texts(read_column(dataset, source, column), column, where)
         contents = [text.encode() for text in samples]
-    labels = label_names(dataset, source, source.label) if source.label is not None else []
+    labels: list[str | None] = []
+    if source.label is not None:
+        labels += label_names(dataset, source, source.label)
     if source.domain is None:
         domains = [source.title if several else "all"] * len(samples)
     else:
@@ -167,6 +181,7 @@ def _split_rows(dataset: Any, name: str, role: int, source: SourceConfig, wanted
         domains = [f"{prefix}{domain}" for domain in label_names(dataset, source, source.domain)]
     return Rows(
         samples=samples,
+        modality=[source.modality] * len(samples),
         raw=raw,
         contents=contents,
         labels=labels,
@@ -191,7 +206,12 @@ def _texts(values: list[Any], column: str, where: str) -> list[str]:
     return values
 
 
-def _images(values: list[Any], where: str) -> tuple[list[dict[str, Any]], list[Any]]:
+def read_images(values: list[Any], where: str) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Encoded images, with the content of files, and decoded ones.
+
+    Raises:
+        PoolError: naming the row of the first that can't be read.
+    """
     raw, decoded = [], []
     for row, value in enumerate(values):
         try:
@@ -226,11 +246,14 @@ def _completed(role: NDArray[np.uint8], contents: list[bytes]) -> NDArray[np.uin
 
 
 def first_copies(rows: Rows) -> NDArray[np.intp]:
-    """Ids of one copy of every content, ascending; test has precedence over validation, that over train."""
+    """Ids of one copy of every text and image, ascending; test has precedence over validation, that over train.
+
+    Rows of numbers are all kept: they may repeat.
+    """
     order = np.argsort(-rows.split.astype(np.int64), kind="stable")
-    kept: dict[bytes, int] = {}
-    for row in order:
-        kept.setdefault(rows.contents[row], int(row))
+    kept: dict[bytes | int, int] = {}
+    for row in map(int, order):
+        kept.setdefault(row if rows.modality[row] == "features" else rows.contents[row], row)
     return np.sort(np.fromiter(kept.values(), np.intp, len(kept)))
 
 
@@ -242,6 +265,7 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
 
     return Rows(
         samples=chain(part.samples for part in parts),
+        modality=chain(part.modality for part in parts),
         raw=chain(part.raw for part in parts),
         contents=chain(part.contents for part in parts),
         labels=chain(part.labels for part in parts),

@@ -132,15 +132,21 @@ def test_tables_of_numbers_are_standardised_and_may_repeat(tmp_path: Path) -> No
     assert sides.max() == 1, "equal rows are on one side"
 
 
-def test_images(tmp_path: Path) -> None:
+def pictures(n: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Random images of 4 × 5 pixels and their table."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (60, 5, 4, 3), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (n, 5, 4, 3), dtype=np.uint8)
     rows = []
     for image in pixels:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG")
         rows.append({"picture": {"bytes": buffer.getvalue(), "path": None}, "kind": f"k{image[0, 0, 0] % 2}"})
-    path = write(pd.DataFrame(rows), tmp_path / "images.parquet")
+    return pixels, pd.DataFrame(rows)
+
+
+def test_images(tmp_path: Path) -> None:
+    pixels, frame = pictures(60)
+    path = write(frame, tmp_path / "images.parquet")
     source = {"builder": "dataset", "path": str(path), "image": "picture", "label": "kind"}
     pool = build_pool(source)
     np.testing.assert_allclose(pool.embeddings, pixels.reshape(60, -1) / np.float32(255), atol=1e-6)
@@ -240,12 +246,75 @@ def test_several_sources_are_domains_and_share_classes(tmp_path: Path) -> None:
     assert len(copies) == 180, "a text is in a pool once"
 
 
+def test_several_kinds_of_sample_stand_side_by_side(tmp_path: Path) -> None:
+    pixels, images = pictures(60)
+    frame = sentences(90)
+    table = pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0) ** 2, "label": ["even", "odd"] * 25})
+    text = {"path": str(write(frame, tmp_path / "prose.csv")), "label": "label"}
+    image = {"path": str(write(images, tmp_path / "pictures.parquet")), "image": "picture", "label": "kind"}
+    numbers = {"path": str(write(table, tmp_path / "numbers.csv")), "features": ["x", "y"], "label": "label"}
+    pool = build(sources=[image, text, numbers], encoder=[{"kind": "pixels"}, ENCODER])
+    assert pool.domain_names == ("numbers", "pictures", "prose")
+    assert pool.class_names == ("cooking", "even", "k0", "k1", "odd", "physics", "sailing")
+    assert pool.provenance.encoder == "tfidf-svd(8)+pixels+standardize"
+    assert pool.embeddings.shape == (200, 8 + 60 + 2)
+    blocks = {"prose": slice(0, 8), "pictures": slice(8, 68), "numbers": slice(68, 70)}
+    train = pool.split == 0
+    for code, name in enumerate(pool.domain_names):
+        own = pool.embeddings[pool.domain == code]
+        assert not np.delete(own, np.r_[blocks[name]], axis=1).any()
+        norms = np.linalg.norm(pool.embeddings[train & (pool.domain == code)], axis=1)
+        assert norms.mean() == pytest.approx(1, abs=1e-5)
+    shown = pool.embeddings[pool.domain == 1, 8:68]
+    scale = 255 * shown[0, 0] / pixels[0, 0, 0, 0]
+    np.testing.assert_allclose(shown, pixels.reshape(60, -1) * (scale / np.float32(255)), rtol=1e-4)
+    alone = build(**text)
+    ours = pool.domain == 2
+    assert pool.data["text"].filter(ours).to_pylist() == texts(alone)
+    np.testing.assert_allclose(pool.embeddings[ours, :8], alone.embeddings, atol=1e-5)
+    for column, code in {"text": 2, "image": 1, "x": 0, "y": 0}.items():
+        held = ~pool.data[column].is_null().to_numpy()
+        np.testing.assert_array_equal(held, pool.domain == code)
+    assert pool.length is None
+    with pytest.raises(PoolError, match="'utility': kind 'text_quality' reads texts, and not every sample is one"):
+        build(sources=[image, text], signals={"utility": {"kind": "text_quality"}})
+
+
+def test_what_is_out_of_scope_has_no_class(tmp_path: Path) -> None:
+    frame = sentences(200)
+    for name, part in {"train": frame[:150], "validation": frame[150:170], "test": frame[170:]}.items():
+        write(part[part["label"] != "physics"], tmp_path / "d" / f"{name}.csv")
+    write(frame[frame["label"] == "physics"], tmp_path / "d" / "other.csv")
+    pool = build(
+        path=str(tmp_path / "d"),
+        label="label",
+        relabel={"cooking": "kitchen"},
+        out_of_scope=["physics"],
+        splits={"train": ["train"], "validation": ["validation"], "test": ["test", "other"]},
+        signals={"alignment": {"kind": "cross_fitted", "positive": ["kitchen"]}},
+    )
+    assert pool.class_names == ("kitchen", "sailing")
+    about = dict(zip(frame["text"], frame["label"], strict=True))
+    codes = {"cooking": 0, "sailing": 1, "physics": -1}
+    assert pool.hidden["label"].tolist() == [codes[about[text]] for text in texts(pool)]
+    assert set(pool.split[pool.hidden["label"] < 0]) == {2}
+    with pytest.raises(PoolError, match=r"positive \['physics'\] are no classes; there are \['cooking', 'sailing'\]"):
+        build(
+            path=str(tmp_path / "d"),
+            label="label",
+            out_of_scope=["physics"],
+            splits={"any": ["train", "other"]},
+            signals={"alignment": {"kind": "cross_fitted", "positive": ["physics"]}},
+        )
+
+
 # ------------------------------------------------------------------------ errors
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"text": "txt"}, "'data' has no column 'txt'; its columns are text, label, place, stars"),
         ({"label": "label", "relabel": {"cooing": "x"}}, "relabel names 'cooing'.*values are cooking, physics"),
+        ({"label": "label", "out_of_scope": ["cooing"]}, "out_of_scope names 'cooing'.*values are cooking, physics"),
         ({"label": "labels"}, "has no column 'labels'; its columns are"),
         ({"domain": "site"}, "has no column 'site'"),
         ({"text": "stars"}, "row 0: column 'stars' must hold texts, actual type: int"),
@@ -304,7 +373,9 @@ def test_too_few_rows(tmp_path: Path) -> None:
         ({}, "exactly one of name and path is needed"),
         ({"name": "a", "path": "b"}, "exactly one of name and path is needed"),
         ({"name": "../a"}, "name must not be a path"),
-        ({"name": "a", "relabel": {"b": "c"}}, "relabel needs label"),
+        ({"name": "a", "relabel": {"b": "c"}}, "relabel and out_of_scope need label"),
+        ({"name": "a", "out_of_scope": ["b"]}, "relabel and out_of_scope need label"),
+        ({"name": "a", "label": "l", "relabel": {"b": "c"}, "out_of_scope": ["b"]}, "value of both: 'b'"),
         ({"name": "a", "text": "x", "image": "y"}, "only one of text, image and features"),
         ({"name": "a", "lable": "x"}, "unknown key 'lable'; allowed keys: builder, encoder, .*label, .*or sources"),
         ({"name": "a", "encoder": {"kind": "pixels"}}, "encoder 'pixels' reads image, not text"),
@@ -312,7 +383,14 @@ def test_too_few_rows(tmp_path: Path) -> None:
         ({"sources": []}, "sources must name at least one"),
         ({"sources": [{"name": "a"}, {"name": "a"}]}, "every source needs a name of its own"),
         ({"sources": [{"name": "a"}, {"name": "b", "label": "y"}]}, "either every source names a label or none"),
-        ({"sources": [{"name": "a"}, {"name": "b", "image": "i"}]}, "the same kind of sample"),
+        (
+            {"sources": [{"name": "a"}, {"name": "b", "image": "i"}], "encoder": {"kind": "standardize"}},
+            "encoder 'standardize' reads features, not image or text",
+        ),
+        (
+            {"name": "a", "encoder": [{"kind": "tfidf-svd"}, {"kind": "sentence-transformer", "model": "m"}]},
+            "at most one encoder can read each kind",
+        ),
         ({"name": "a", "signals": {"s": {"kind": "column", "column": "c", "low": 1}}}, "low and high must differ"),
         ({"name": "a", "signals": {"s": {"kind": "classifier", "train": []}}}, "train must name at least one"),
         (
@@ -386,10 +464,13 @@ def test_intents_with_ten_domains_and_those_out_of_scope(data_directory: Path) -
     assert len(pool.class_names) == 150
     assert len(pool.domain_names) == 10
     assert [len(pool.ids(split)) for split in ("train", "validation", "test")] == [14995, 3000, 4500]
-    splits = {"train": ["train"], "validation": ["val"], "test": ["test"], "any": ["oos"]}
-    with_oos = build(**mapping, splits=splits)
-    assert "oos" in with_oos.domain_names
+    splits = {"train": ["train"], "validation": ["val"], "test": ["test", "oos"]}
+    with_oos = build(**mapping, splits=splits, out_of_scope=["oos"])
+    assert with_oos.class_names == pool.class_names
     assert len(with_oos) == len(pool) + 1200
+    out_of_scope = with_oos.hidden["label"] < 0
+    assert {with_oos.domain_names[code] for code in with_oos.domain[out_of_scope]} == {"oos"}
+    assert np.bincount(with_oos.split[out_of_scope]).tolist() == [0, 0, 1200]
 
 
 def test_real_images_in_four_styles(data_directory: Path) -> None:

@@ -26,6 +26,7 @@ def make_pool(n: int = 12, seed: int = 0, **changes) -> Pool:
         "hidden": {"label": rng.integers(3, size=n), "toxic": rng.random(n) < 0.5},
         "split": rng.integers(3, size=n),
         "length": rng.integers(1, 100, n),
+        "arrival": rng.random(n),
         "data": pa.table({"text": [f"sample {i}" for i in range(n)]}),
         "class_names": ("a", "b", "c"),
         "provenance": Provenance("test", "none", {"seed": seed}, {"numpy": "2"}),
@@ -42,7 +43,7 @@ def assert_equal(left: Pool, right: Pool) -> None:
         for key in mine:
             np.testing.assert_array_equal(mine[key], theirs[key])
             assert mine[key].dtype == theirs[key].dtype
-    for name in ("domain", "split", "length"):
+    for name in ("domain", "split", "length", "arrival"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
     for name in ("domain_names", "class_names", "provenance", "fingerprint", "embedding_bound", "data"):
         assert getattr(left, name) == getattr(right, name), name
@@ -66,6 +67,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, embeddings, draw) -> None:
         hidden={"quality": draw.draw(hnp.arrays(np.float64, n, elements=st.floats(-1e9, 1e9)))},
         split=draw.draw(hnp.arrays(np.uint8, n, elements=st.integers(0, 2))),
         length=draw.draw(hnp.arrays(np.float32, n, elements=st.floats(0, 1e6, width=32))),
+        arrival=draw.draw(st.none() | signals),
         data=pa.table({"text": draw.draw(st.lists(st.text(), min_size=n, max_size=n))}),
     )
     saved = pool.save(tmp_path / "pool")
@@ -84,6 +86,8 @@ def test_fingerprint_follows_every_part_of_the_content() -> None:
         make_pool(hidden={"label": 2 - base.hidden["label"], "toxic": base.hidden["toxic"]}),
         make_pool(split=np.zeros(12, int)),
         make_pool(length=None),
+        make_pool(arrival=None),
+        make_pool(arrival=np.zeros(12)),
         make_pool(data=text),
     ]
     assert make_pool().fingerprint == base.fingerprint
@@ -116,6 +120,8 @@ def test_fingerprint_ignores_how_the_raw_data_is_chunked() -> None:
         ({"hidden": {"label": np.full(12, 3)}}, "'hidden/label', row 0: 3 is no code of the 3 class names"),
         ({"hidden": {"label": np.array(["a"] * 12)}}, "'hidden/label' must hold numbers"),
         ({"length": np.full(12, -1)}, "'length', row 0: -1.0 is negative"),
+        ({"arrival": np.full(12, 1.5)}, r"'arrival', row 0: 1.5 is outside \[0, 1\]"),
+        ({"arrival": np.zeros(11)}, r"'arrival' must have shape \(12,\)"),
         ({"data": pa.table({"text": ["x"]})}, "data must have 12 rows, actual rows: 1"),
     ],
 )
@@ -135,7 +141,7 @@ def test_the_row_of_a_nan_embedding_is_named() -> None:
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_no_column_can_be_written(tmp_path: Path, on_disk: bool) -> None:
     pool = make_pool().save(tmp_path / "pool") if on_disk else make_pool()
-    columns = [pool.embeddings, pool.domain, pool.split, pool.length]
+    columns = [pool.embeddings, pool.domain, pool.split, pool.length, pool.arrival]
     for column in [*columns, *pool.signals.values(), *pool.hidden.values()]:
         with pytest.raises(ValueError, match="read-only"):
             column[0] = 0
