@@ -179,9 +179,11 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
     script = tmp_path / "interrupted.py"
     script.write_text(
+        "import signal\n"
         "from pathlib import Path\n"
         "from tests.experiments.test_study import make, slow\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
         f"    study = make(Path({str(tmp_path / 'out')!r}))\n"
         "    study.run(slow, {'short': 0, 'long': 600}, jobs=1)\n"
     )
