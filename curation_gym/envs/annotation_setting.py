@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from curation_gym.acquisition import CRITERIA
 from curation_gym.annotators.simulated import AnnotatorConfig
 from curation_gym.config import Config, ConfigError, Many
+from curation_gym.envs.acquisition import CRITERIA
 from curation_gym.pools.build import PoolSource
 from curation_gym.pools.digits import DigitsConfig
 from curation_gym.pools.features import columns_after, columns_before, gather

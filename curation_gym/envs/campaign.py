@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from curation_gym.acquisition import best, diverse
 from curation_gym.annotators.simulated import SimulatedAnnotator
+from curation_gym.envs.acquisition import best, diverse
 from curation_gym.envs.annotation_setting import Setting
 from curation_gym.learners.linear import LinearEnsemble
 from curation_gym.signals.uncertainty import MEASURES, all_measures, bound

@@ -1,60 +1,8 @@
 """A linear softmax ensemble: every member is fitted at once, with one matrix product per gradient."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.optimize import minimize
-
-from curation_gym.config import Config
-from curation_gym.learners.base import (
-    Ids,
-    Labels,
-    Probabilities,
-    bootstrap_weights,
-    checked_ids,
-    checked_labels,
-)
-from curation_gym.pools.pool import Pool
-
-
-class LinearConfig(Config):
-    """A bagged linear softmax on the embeddings.
-
-    Attributes:
-        members: M; member 0 sees every label once, the others weigh them by the Bayesian bootstrap.
-        C: inverse strength of the L2 penalty, as in scikit-learn.
-    """
-
-    kind: Literal["linear"] = "linear"
-    members: int = Field(default=5, ge=1)
-    C: float = Field(default=10.0, gt=0)
-
-
-class LinearLearner:
-    """The learner of :class:`LinearConfig`. Every fit starts from the last one.
-
-    Args:
-        config: its options.
-        pool: whose embeddings are the features.
-        classes: K ≥ 2.
-        seed: of the bootstrap weights, drawn per member and sample.
-    """
-
-    def __init__(self, config: LinearConfig, pool: Pool, classes: int, seed: int) -> None:
-        self.members, self.classes = config.members, classes
-        self._pool = pool
-        self._weight = bootstrap_weights(config.members, len(pool), seed)
-        self._model = LinearEnsemble(config.members, classes, pool.dimension, C=config.C)
-
-    def fit(self, ids: Ids, labels: Labels) -> "LinearLearner":
-        rows, codes = checked_labels(self._pool, ids, labels, self.classes)
-        self._model.fit(self._pool.embeddings[rows], codes, self._weight[:, rows])
-        return self
-
-    def predict_proba(self, ids: Ids) -> Probabilities:
-        return self._model.predict_proba(self._pool.embeddings[checked_ids(self._pool, ids)])
 
 
 class LinearEnsemble:
@@ -64,7 +12,7 @@ class LinearEnsemble:
     b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression``; the intercept isn't penalised. All
     members are one problem for L-BFGS (Liu and Nocedal, 1989), so a gradient costs two products of (n,
     features) by (features, members · classes): 4 · n · features · members · classes floating-point
-    operations. After a few new labels about eight gradients reach the optimum.
+    operations.
 
     A class that was never seen has probability 0; before the first fit every class has 1 / classes.
 
@@ -73,7 +21,7 @@ class LinearEnsemble:
         classes: K ≥ 2, seen or not.
         features: d ≥ 1.
         C: inverse strength of the L2 penalty, > 0, as in scikit-learn.
-        tol: stop when an iteration lowers the objective by less than this share of it.
+        tol: stop when no entry of the gradient of the objective / (C · n) is larger, as in scikit-learn.
         max_iter: most iterations of one fit.
 
     Attributes:
@@ -158,16 +106,11 @@ class LinearEnsemble:
         start[..., -1] += start[..., :-1] @ centre
         scale = (weight.T / n).astype(X.dtype)
         own = (np.arange(n)[:, None], np.arange(members), y[:, None])
-        ridge = 1 / (self.C * n)
-        penalty = np.full(width, ridge)
-        penalty[-1] = 0
-        # Along one feature of one class the curvature is the mean of p(1 − p) · feature², plus the penalty, and
-        # p(1 − p) is at most 1 / seen on average over classes. In units of that bound's root (a diagonal
-        # preconditioner, after Böhning 1992) all directions are about as steep, which halves the iterations.
-        unit: NDArray[np.float64] = 1 / np.sqrt(np.square(data).mean(0, dtype=np.float64) / seen + ridge)
+        penalty = np.full(start.shape, 1 / (self.C * n))
+        penalty[..., -1] = 0
 
-        def objective(scaled: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            coef = scaled.reshape(start.shape) * unit
+        def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            coef = flat.reshape(start.shape)
             p = (data @ coef.reshape(-1, width).T.astype(X.dtype)).reshape(n, members, seen)
             p -= p.max(2, keepdims=True)
             own_logit = p[own]
@@ -177,16 +120,16 @@ class LinearEnsemble:
             p *= (scale / total)[..., None]
             p[own] -= scale
             gradient = (p.reshape(n, -1).T @ data).reshape(start.shape) + penalty * coef
-            return float(loss + 0.5 * np.vdot(penalty * coef, coef)), (gradient * unit).ravel()
+            return float(loss + 0.5 * np.vdot(penalty * coef, coef)), gradient.ravel().astype(np.float64)
 
         found = minimize(
             objective,
-            (start / unit).ravel(),
+            start.ravel(),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": self.max_iter, "ftol": self.tol, "gtol": 0},
+            options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 64 * np.finfo(np.float64).eps},
         )
-        coef = np.asarray(found.x).reshape(start.shape) * unit
+        coef = np.asarray(found.x).reshape(start.shape)
         coef[..., -1] -= coef[..., :-1] @ centre
         return coef
 
@@ -196,7 +139,7 @@ class LinearEnsemble:
         if not self.seen.any():
             return np.full((members, len(X), classes), 1 / classes, X.dtype)
         coef = self.coef[:, self.seen].reshape(-1, width).astype(X.dtype)
-        p = (X @ coef[:, :-1].T + coef[:, -1]).reshape(len(X), members, int(self.seen.sum()))
+        p = (X @ coef[:, :-1].T + coef[:, -1]).reshape(len(X), members, -1)
         p -= p.max(2, keepdims=True)
         np.exp(p, out=p)
         p /= p.sum(2, keepdims=True)

@@ -9,6 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from curation_gym.config import ConfigError
+from curation_gym.envs.acquisition import diverse
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.learners.linear import LinearEnsemble
 from curation_gym.pools import Pool
@@ -402,6 +403,20 @@ def test_test_accuracy_comes_every_few_pulls_and_at_the_end() -> None:
         else:
             assert np.isnan(some["test_accuracy"][0])
     assert terminated[0]
+
+
+def test_diverse_picks_are_greedy_by_score_times_distance() -> None:
+    rng = np.random.default_rng(3)
+    scores, priority = rng.random(40).round(1), rng.random(40)
+    points = rng.standard_normal((40, 3))
+    ranked = sorted(range(40), key=lambda i: (-scores[i], -priority[i]))[:20]
+    expected = [ranked[0]]
+    while len(expected) < 4:
+        rest = [i for i in ranked if i not in expected]
+        worth = [scores[i] * min(np.linalg.norm(points[i] - points[j]) for j in expected) for i in rest]
+        expected.append(rest[int(np.argmax(worth))])
+    assert diverse(scores, priority, points, 4).tolist() == expected
+    assert sorted(diverse(scores, priority, points, 99)) == list(range(40))
 
 
 def test_looking_ahead_changes_nothing_and_tells_the_truth() -> None:
