@@ -15,11 +15,6 @@ from curation_gym.pools.features import columns_after, columns_before, feature_t
 from curation_gym.pools.synthetic import SyntheticConfig
 from curation_gym.task import Column, Task
 
-# Memory is read in blocks of one shape, as far as any row has filled it. What is empty adds nothing, and BLAS rounds
-# the same whatever the other rows hold, so a row of many equals the scalar environment bit for bit.
-_BLOCK = 32
-
-
 class SelectionConfig(Config):
     """Arguments that every Selection environment takes."""
 
@@ -86,9 +81,8 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._plan = np.zeros((e, t, n), np.int32)
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
-        room = -(-b // _BLOCK) * _BLOCK
-        self._kept = np.zeros((e, room, pool.dimension), np.float32)  # unit embeddings of what was selected
-        self._kept_log_miss = np.zeros((e, room), np.float32)
+        self._kept = np.zeros((e, b, pool.dimension), np.float32)  # unit embeddings of what was selected
+        self._kept_log_miss = np.zeros((e, b), np.float32)
         self._step = np.zeros(e, np.int64)
         self._left = np.zeros(e, np.int64)
         self._total = np.zeros(e)
@@ -151,8 +145,6 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._step[rows] = 0
         self._left[rows] = cfg.budget
         self._total[rows] = 0
-        self._kept[rows] = 0
-        self._kept_log_miss[rows] = 0
         self._shown[rows] = self._plan[rows, 0]
         self._shown_p[rows] = 0
         self._shown_pick[rows] = False
@@ -219,17 +211,17 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""
-        length = np.sqrt(np.einsum("rid,rid->ri", vectors, vectors))[..., None]
-        nearest, log_miss = np.zeros_like(length), np.zeros_like(length)
-        used = self.config.budget - int(self._left.min())
-        for start in range(0, used, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            cosine = vectors @ self._kept[:, block].transpose(0, 2, 1) / np.maximum(length, 1e-12)
-            np.maximum(nearest, cosine.max(-1, keepdims=True), out=nearest)
-            near = (cosine > self.config.near).astype(np.float32)
-            log_miss += near @ self._kept_log_miss[:, block, None]
-        state[..., 0] = 1 - np.minimum(nearest[..., 0], 1)
-        state[..., 1] = np.exp(log_miss[..., 0])
+        length = np.sqrt(np.einsum("rid,rid->ri", vectors, vectors))
+        state[..., 0], state[..., 1] = 1, 1
+        # Row by row, since BLAS rounds by shape: a row of many then equals the scalar environment bit for bit, and
+        # none pays for how much another has selected.
+        for row, used in enumerate(self.config.budget - self._left):
+            if used:
+                dot = self._kept[row, :used] @ vectors[row].T
+                near = dot > self.config.near * length[row]
+                nearest = dot.max(0) / np.maximum(length[row], 1e-12)
+                state[row, :, 0] = 1 - np.clip(nearest, 0, 1)
+                state[row, :, 1] = np.exp(self._kept_log_miss[row, :used] @ near)
 
     def _frame(self, row: int) -> str | NDArray[np.uint8]:
         cfg = self.config
