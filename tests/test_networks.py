@@ -200,7 +200,7 @@ def test_a_binary_policy_gives_its_probabilities_where_the_environment_draws(sma
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_temperature_sharpens_what_is_drawn(small_pool, tmp_path, binary) -> None:
-    env = CoverageSelectionVectorEnv(3, pool=small_pool, **SHAPE)
+    env = CoverageSelectionVectorEnv(1000, pool=small_pool, **SHAPE)
     observation, _ = env.reset(seed=0)
     drawn = {}
     for temperature in (0.0, 0.25, 1.0):

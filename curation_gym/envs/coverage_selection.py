@@ -102,9 +102,11 @@ class CoverageSelectionEnv(CurationEnv):
     | key | columns |
     |---|---|
     | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain (one-hot), log_length |
-    | context (2,) | budget_left, steps_left |
+    | context (3,) | budget_left, steps_left, pace |
     | mask (n_items,) | 1 |
 
+    pace is the share of the budget that is left over the share of the steps that is left, at most 4: above 1, more can
+    be selected per step than the budget had planned.
     novelty is 1 − the largest cosine to what was selected; freshness is Π (1 − score_j) over the selected j whose
     cosine is above ``near``, with score = the quality signal. Both come from what the policy could know. With
     ``observation="ids"``, ``item`` holds int32 pool ids and ``dynamic`` (n_items, 2) holds novelty and freshness.

@@ -15,6 +15,10 @@ from curation_gym.pools.features import columns_after, columns_before, feature_t
 from curation_gym.pools.synthetic import SyntheticConfig
 from curation_gym.task import Column, Task
 
+PACE = 4.0
+"""The largest pace that is observed."""
+
+
 class SelectionConfig(Config):
     """Arguments that every Selection environment takes."""
 
@@ -93,7 +97,7 @@ class SelectionVectorEnv(CurationVectorEnv):
             env_id=self.env_id,
             family="selection",
             item=before + self.STATE + after,
-            context=(Column("budget_left", b), Column("steps_left", t)),
+            context=(Column("budget_left", b), Column("steps_left", t), Column("pace", high=PACE)),
             dynamic=(self._dynamic.start, self._dynamic.stop),
             n_items=n,
             horizon=t,
@@ -207,6 +211,8 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._write_state(vectors, state)
         out["context"][:, 0] = self._left / self.config.budget
         out["context"][:, 1] = 1 - self._step / self.config.horizon
+        budget, time = out["context"][:, 0], np.maximum(out["context"][:, 1], 1 / self.config.horizon)
+        out["context"][:, 2] = np.minimum(budget / time, PACE)
         out["mask"][:] = 1
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:

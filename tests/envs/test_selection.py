@@ -38,6 +38,8 @@ def naive_episode(env, row: int, actions: list[np.ndarray]) -> list[dict]:
             state.append((novelty, freshness))
         wanted = [k for k in range(cfg.n_items) if env._uniform[row, t, k] < actions[t][k]]
         left = cfg.budget - len(chosen)
+        time = (cfg.horizon - t) / cfg.horizon
+        context = (left / cfg.budget, time, min(left / cfg.budget / time, 4))
         if len(wanted) > left:
             wanted = sorted(wanted, key=lambda k: env._priority[row, k])[:left]
         reward = 0.0
@@ -51,7 +53,8 @@ def naive_episode(env, row: int, actions: list[np.ndarray]) -> list[dict]:
             if cfg.reward == "mean":
                 reward /= max(len(wanted), cfg.min_batch_size)
         chosen += [ids[k] for k in wanted]
-        steps.append({"state": state, "reward": reward, "selected": len(wanted), "left": cfg.budget - len(chosen)})
+        told = {"state": state, "context": context, "reward": reward, "selected": len(wanted)}
+        steps.append({**told, "left": cfg.budget - len(chosen)})
         if len(chosen) == cfg.budget:
             break
     return steps
@@ -78,6 +81,7 @@ def test_it_does_what_a_loop_does(small_pool: Pool, core: type, kwargs: dict, ob
         state = observed["dynamic"] if observation == "ids" else observed["item"][..., slice(*env.task.dynamic)]
         for row in np.flatnonzero(running):
             np.testing.assert_allclose(state[row], expected[row][t]["state"], atol=1e-5)
+            np.testing.assert_allclose(observed["context"][row], expected[row][t]["context"], atol=1e-6)
             if observation == "ids":
                 np.testing.assert_array_equal(observed["item"][row], plan[row, t])
             else:
