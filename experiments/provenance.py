@@ -14,6 +14,7 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "scikit-learn",
+    "scikit-activeml",
     "torch",
     "gymnasium",
     "stable-baselines3",

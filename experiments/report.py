@@ -113,6 +113,10 @@ class Report:
             self._markdown.append(caption)
         return self
 
+    def markdown(self) -> str:
+        """The page as Markdown; its figures are expected in ``figures/``."""
+        return "\n\n".join(self._markdown) + "\n"
+
     def write(self, out: Path) -> Path:
         """Write everything below ``out``; return the path of the page."""
         for name, figure in self._figures.items():
@@ -121,7 +125,7 @@ class Report:
             _write(out / "figures" / f"{name}.png", picture.getvalue())
             _write(out / "figures" / f"{name}.svg", _svg(figure, name, transparent=False).encode())
         page = _PAGE.format(title=escape(self.title), body="\n".join(self._html))
-        _write(out / "report.md", ("\n\n".join(self._markdown) + "\n").encode())
+        _write(out / "report.md", self.markdown().encode())
         _write(out / "report.html", page.encode())
         return out / "report.html"
 
