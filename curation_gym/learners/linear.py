@@ -1,8 +1,69 @@
 """A linear softmax ensemble: every member is fitted at once, with one matrix product per gradient."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.optimize import minimize
+
+from curation_gym.config import Config
+from curation_gym.learners.base import (
+    Ids,
+    Labels,
+    Probabilities,
+    bootstrap_weights,
+    checked_ids,
+    checked_labels,
+    rows_of,
+)
+from curation_gym.pools.pool import Pool
+
+
+class LinearConfig(Config):
+    """A bagged linear softmax on the embeddings.
+
+    Attributes:
+        members: M; member 0 sees every label once, the others weigh them by the Bayesian bootstrap.
+        C: inverse strength of the L2 penalty, as in scikit-learn.
+        class_weight: ``"balanced"`` weighs a label by n / (classes seen · labels of its class), as in scikit-learn:
+            what was labelled then doesn't say how frequent a class is.
+    """
+
+    kind: Literal["linear"] = "linear"
+    members: int = Field(default=5, ge=1)
+    C: float = Field(default=10.0, gt=0)
+    class_weight: Literal["balanced"] | None = None
+
+
+class LinearLearner:
+    """The learner of :class:`LinearConfig`. Every fit starts from the last one.
+
+    Args:
+        config: its options.
+        pool: whose embeddings are the features.
+        classes: K ≥ 2.
+        seed: of the bootstrap weights, drawn per member and sample.
+    """
+
+    def __init__(self, config: LinearConfig, pool: Pool, classes: int, seed: int) -> None:
+        self.members, self.classes = config.members, classes
+        self._pool = pool
+        self._weight = bootstrap_weights(config.members, len(pool), seed)
+        self._balanced = config.class_weight == "balanced"
+        self._model = LinearEnsemble(config.members, classes, pool.dimension, C=config.C)
+
+    def fit(self, ids: Ids, labels: Labels) -> "LinearLearner":
+        rows, codes = checked_labels(self._pool, ids, labels, self.classes)
+        weight = self._weight[:, rows]
+        if self._balanced and len(codes):
+            counts = np.bincount(codes)
+            weight = weight * (len(codes) / (np.count_nonzero(counts) * counts[codes])).astype(np.float32)
+        self._model.fit(self._pool.embeddings[rows], codes, weight)
+        return self
+
+    def predict_proba(self, ids: Ids) -> Probabilities:
+        return self._model.predict_proba(rows_of(self._pool.embeddings, checked_ids(self._pool, ids)))
 
 
 class LinearEnsemble:
@@ -12,7 +73,7 @@ class LinearEnsemble:
     b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression``; the intercept isn't penalised. All
     members are one problem for L-BFGS (Liu and Nocedal, 1989), so a gradient costs two products of (n,
     features) by (features, members · classes): 4 · n · features · members · classes floating-point
-    operations.
+    operations. After a few new labels about ten gradients are enough.
 
     A class that was never seen has probability 0; before the first fit every class has 1 / classes.
 
@@ -21,7 +82,7 @@ class LinearEnsemble:
         classes: K ≥ 2, seen or not.
         features: d ≥ 1.
         C: inverse strength of the L2 penalty, > 0, as in scikit-learn.
-        tol: stop when no entry of the gradient of the objective / (C · n) is larger, as in scikit-learn.
+        tol: stop when an iteration lowers the objective by at most this share of it (of 1, where it is below 1).
         max_iter: most iterations of one fit.
 
     Attributes:
@@ -37,7 +98,7 @@ class LinearEnsemble:
         features: int,
         *,
         C: float = 1.0,
-        tol: float = 1e-4,
+        tol: float = 1e-5,
         max_iter: int = 100,
     ) -> None:
         if members < 1 or classes < 2 or features < 1 or not C > 0:
@@ -104,10 +165,9 @@ class LinearEnsemble:
         data = np.empty((n, width), X.dtype)
         data[:, :-1], data[:, -1] = X - centre, 1
         start[..., -1] += start[..., :-1] @ centre
-        scale = (weight.T / n).astype(X.dtype)
+        scale = (self.C * weight.T).astype(X.dtype)
         own = (np.arange(n)[:, None], np.arange(members), y[:, None])
-        penalty = np.full(start.shape, 1 / (self.C * n))
-        penalty[..., -1] = 0
+        penalised = np.append(np.ones(width - 1), 0)
 
         def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             coef = flat.reshape(start.shape)
@@ -119,15 +179,17 @@ class LinearEnsemble:
             loss = np.vdot(scale, np.log(total) - own_logit)
             p *= (scale / total)[..., None]
             p[own] -= scale
-            gradient = (p.reshape(n, -1).T @ data).reshape(start.shape) + penalty * coef
-            return float(loss + 0.5 * np.vdot(penalty * coef, coef)), gradient.ravel().astype(np.float64)
+            pull = penalised * coef
+            gradient = (p.reshape(n, -1).T @ data).reshape(start.shape) + pull
+            return float(loss + 0.5 * np.vdot(pull, coef)), gradient.ravel()
 
         found = minimize(
             objective,
             start.ravel(),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 64 * np.finfo(np.float64).eps},
+            # A bound on the gradient (gtol) would depend on the size of the features and the number of classes.
+            options={"maxiter": self.max_iter, "ftol": self.tol, "gtol": 0},
         )
         coef = np.asarray(found.x).reshape(start.shape)
         coef[..., -1] -= coef[..., :-1] @ centre
@@ -139,7 +201,7 @@ class LinearEnsemble:
         if not self.seen.any():
             return np.full((members, len(X), classes), 1 / classes, X.dtype)
         coef = self.coef[:, self.seen].reshape(-1, width).astype(X.dtype)
-        p = (X @ coef[:, :-1].T + coef[:, -1]).reshape(len(X), members, -1)
+        p = (X @ coef[:, :-1].T + coef[:, -1]).reshape(len(X), members, int(self.seen.sum()))
         p -= p.max(2, keepdims=True)
         np.exp(p, out=p)
         p /= p.sum(2, keepdims=True)

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from curation_gym.learners.linear import LinearEnsemble
+from curation_gym.learners.base import bootstrap_weights
+from curation_gym.learners.linear import LinearConfig, LinearEnsemble, LinearLearner
+from curation_gym.pools import Pool
 
 
 def data(seed: int = 0, n: int = 60, d: int = 5, classes: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,11 +22,11 @@ def data(seed: int = 0, n: int = 60, d: int = 5, classes: int = 4) -> tuple[np.n
 
 
 def fitted(X: np.ndarray, y: np.ndarray, weight: np.ndarray, classes: int = 4, C: float = 2.0) -> LinearEnsemble:
-    return LinearEnsemble(len(weight), classes, X.shape[1], C=C, tol=1e-9, max_iter=5000).fit(X, y, weight)
+    return LinearEnsemble(len(weight), classes, X.shape[1], C=C, tol=1e-14, max_iter=5000).fit(X, y, weight)
 
 
 def sklearn_probabilities(X: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float = 2.0) -> np.ndarray:
-    model = LogisticRegression(C=C, tol=1e-9, max_iter=5000).fit(X, y, sample_weight=weight)
+    model = LogisticRegression(C=C, tol=1e-14, max_iter=5000).fit(X, y, sample_weight=weight)
     return model.predict_proba(X)
 
 
@@ -55,7 +57,7 @@ def test_without_labels_every_class_is_as_likely() -> None:
 
 def test_a_first_batch_of_one_class_then_others() -> None:
     X, y, weight = data()
-    learner = LinearEnsemble(3, 4, 5, C=2.0, tol=1e-9, max_iter=5000)
+    learner = LinearEnsemble(3, 4, 5, C=2.0, tol=1e-14, max_iter=5000)
     first = y == 3
     p = learner.fit(X[first], y[first], weight[:, first]).predict_proba(X)
     assert (p[..., 3] == 1).all()
@@ -99,6 +101,39 @@ def test_probabilities_sum_to_one_in_the_precision_of_the_features() -> None:
     assert p.shape == (3, 60, 4)
     assert np.isfinite(p).all()
     np.testing.assert_allclose(p.sum(2), 1, rtol=1e-5)
+
+
+def test_a_campaign_at_the_default_tolerance_stays_near_the_optimum() -> None:
+    X, y, weight = data(n=400, d=10, classes=8)
+    learner = LinearEnsemble(3, 8, 10)
+    for n in range(20, 401, 20):
+        p = learner.fit(X[:n], y[:n], weight[:, :n]).predict_proba(X)
+        optimum = fitted(X[:n], y[:n], weight[:, :n], classes=8, C=1.0).predict_proba(X)
+        assert 0.5 * np.abs(p - optimum).sum(2).mean() < 0.005
+        assert ((p.mean(0).argmax(1) == y).mean() - (optimum.mean(0).argmax(1) == y).mean()) == pytest.approx(
+            0, abs=0.02
+        )
+
+
+def test_the_learner_is_the_ensemble_on_embeddings_with_bootstrap_weights_by_id(pool: Pool) -> None:
+    ids = np.arange(0, 240, 3)
+    labels = pool.hidden["label"][ids]
+    learner = LinearLearner(LinearConfig(members=3, C=2.0), pool, 4, seed=7).fit(ids, labels)
+    weight = bootstrap_weights(3, 240, 7)[:, ids]
+    expected = LinearEnsemble(3, 4, 12, C=2.0).fit(pool.embeddings[ids], labels, weight)
+    np.testing.assert_array_equal(learner.predict_proba(ids), expected.predict_proba(pool.embeddings[ids]))
+
+
+def test_balanced_classes_weigh_as_much_whatever_was_labelled(pool: Pool) -> None:
+    ids = np.flatnonzero((pool.hidden["label"] > 0) | (np.arange(len(pool)) % 10 == 0))  # few of class 0
+    labels = pool.hidden["label"][ids]
+    learner = LinearLearner(LinearConfig(members=1, C=2.0, class_weight="balanced"), pool, 4, seed=0)
+    reference = LogisticRegression(C=2.0, class_weight="balanced", tol=1e-10, max_iter=5000)
+    expected = reference.fit(pool.embeddings[ids], labels).predict_proba(pool.embeddings)
+    found = learner.fit(ids, labels).predict_proba(np.arange(len(pool)))[0]
+    assert 0.5 * np.abs(found - expected).sum(1).mean() < 0.01
+    plain = LinearLearner(LinearConfig(members=1, C=2.0), pool, 4, seed=0).fit(ids, labels)
+    assert plain.predict_proba(np.arange(len(pool)))[0, :, 0].mean() < found[:, 0].mean() - 0.01
 
 
 def test_bad_input_is_named() -> None:
