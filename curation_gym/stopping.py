@@ -7,7 +7,7 @@ on. Labels that a rule needs for validation are part of the budget.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class GainBelowPrice(Config):
         curve: which one is fitted.
     """
 
+    kind: Literal["gain_below_price"] = "gain_below_price"
     price: float = Field(gt=0)
     window: int = Field(10, ge=4)
     curve: Literal["power", "exponential"] = "power"
@@ -93,6 +94,7 @@ class StabilisingPredictions(Config):
         window: pairs of successive models, ≥ 1.
     """
 
+    kind: Literal["stabilising_predictions"] = "stabilising_predictions"
     threshold: float = Field(0.99, gt=0, lt=1)
     window: int = Field(3, ge=1)
 
@@ -122,6 +124,7 @@ class OverallUncertainty(Config):
         threshold: in (0, 1), for an uncertainty that was divided by its bound.
     """
 
+    kind: Literal["overall_uncertainty"] = "overall_uncertainty"
     threshold: float = Field(gt=0, lt=1)
 
     def should_stop(self, history: History) -> str | None:
@@ -134,6 +137,10 @@ class OverallUncertainty(Config):
             return None
         (uncertainty,) = _column(history[-1:], "uncertainty", type(self).__name__)
         return f"mean uncertainty {uncertainty:.4g} of what is left" if uncertainty < self.threshold else None
+
+
+StoppingConfig = Annotated[GainBelowPrice | StabilisingPredictions | OverallUncertainty, Field(discriminator="kind")]
+"""Which rule, and its options."""
 
 
 def expected_gain(

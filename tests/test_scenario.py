@@ -131,7 +131,11 @@ def test_a_mistake_is_told_with_file_key_and_what_is_allowed(
         ),
         ("RottingArms", {"noise_scale": float("inf")}, "'noise_scale' = inf: Input should be a finite number"),
         ("RottingArms", {"payoff": [0.1, True]}, "'payoff.1' = True: Input should be a valid number"),
-        ("AnnotationAllocation", {"C": float("inf")}, "'C' = inf: Input should be a finite number"),
+        (
+            "AnnotationAllocation",
+            {"learner": {"kind": "linear", "C": float("inf")}},
+            "'learner.C' = inf: Input should be a finite number",
+        ),
         ("AnnotationAllocation", {"reward": {"novelty": float("inf")}}, "'reward.novelty' = inf: .*finite number"),
         ("AnnotationAllocation", {"annotator": {"noise": "0.1"}}, "'annotator.noise' = '0.1': .*valid number"),
         ("AnnotationAllocation", {"criteria": "margin"}, "'criteria' = 'margin': Input should be a valid tuple"),

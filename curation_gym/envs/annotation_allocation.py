@@ -9,15 +9,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from curation_gym.annotators.answers import FLAG
 from curation_gym.config import validated
 from curation_gym.envs.allocation import ArmLedger, arm_columns
 from curation_gym.envs.annotation_setting import ENV_ID, AnnotationAllocationConfig, lay_out
 from curation_gym.envs.base import Arrays, CurationEnv, CurationVectorEnv, Rows, StepResult
 from curation_gym.envs.campaign import AnnotationInfo, Campaign
 from curation_gym.envs.render import render_arms
+from curation_gym.learners.build import make_learner
 from curation_gym.pools.build import build_pool
 from curation_gym.pools.features import columns_after, columns_before
-from curation_gym.signals.uncertainty import MEASURES, bound
+from curation_gym.signals.uncertainty import bound
 from curation_gym.task import Column, Task
 
 
@@ -31,13 +33,15 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(AnnotationAllocationConfig, config, ENV_ID)
         pool = build_pool(cfg.pool)
-        self.setting, names = lay_out(pool, cfg)
-        n_arms, classes = len(names), self.setting.classes
-        high = sum(cfg.reward.in_order())
-        low = -cfg.reward.validation_gain - cfg.reward.uncertainty_reduction
-        self._columns = arm_columns(cfg.horizon, cfg.budget, low, high)
-        bounds = {name: bound(name, cfg.members, classes) for name in MEASURES}
-        before, after = columns_before(pool), columns_after(pool)
+        self.setting = lay_out(pool, cfg)
+        names, classes = self.setting.arms, self.setting.classes
+        # One member alone never disagrees; any bound serves.
+        n_arms, members = len(names), max(make_learner(cfg.learner, pool, classes, seed=0).members, 2)
+        self._columns = arm_columns(cfg.horizon, cfg.budget, *cfg.reward.bounds)
+        bounds = {name: bound(name, members, classes) for name in cfg.measured}
+        self._all = cfg.arm_features == "all"
+        before = columns_before(pool) if self._all else ()
+        after = columns_after(pool) if self._all else ()
         criteria = cfg.criteria if len(cfg.criteria) > 1 else ()
         blocks = (
             before,
@@ -46,8 +50,8 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             (*after, *(Column(f"criterion={name}") for name in criteria)),
         )
         self._ends = np.cumsum([len(block) for block in blocks])
-        self._criterion = np.array([[c == name for name in criteria] for c in self.setting.criterion], np.float32)
-        self._size = self.setting.covers @ np.bincount(self.setting.group)
+        own = np.tile(np.eye(len(cfg.criteria), dtype=np.float32), (len(self.setting.subsets), 1))
+        self._criterion = own if criteria else own[:, :0]
         self._campaigns: list[Campaign | None] = [None] * self.num_envs
         self._ledger = ArmLedger(self.num_envs, n_arms, cfg.horizon)
         self._step = np.zeros(self.num_envs, np.int64)
@@ -81,7 +85,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
         for row in rows:
             campaign = Campaign(self.setting, int(self._generator(int(row)).integers(2**63)))
             self._campaigns[row] = campaign
-            flags = int((campaign.answers < 0).sum())
+            flags = int((campaign.answers == FLAG).sum())
             infos.append(
                 AnnotationInfo(labels_spent=campaign.spent, flags=flags, test_accuracy=campaign.test_accuracy())
             )
@@ -93,8 +97,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _advance(self, rows: Rows, actions: NDArray[Any]) -> StepResult:
         infos, terminated = [], np.zeros(len(rows), np.bool_)
         for i, row in enumerate(rows):
-            campaign = self._campaigns[row]
-            assert campaign is not None
+            campaign = self.campaign(int(row))
             info, arms, rewards, flagged = campaign.pull(self._weights(actions[i]))
             owners, label, labels = np.unique(arms, return_inverse=True, return_counts=True)
             means = np.bincount(label, rewards, len(owners)) / labels
@@ -116,27 +119,28 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _left(self) -> NDArray[np.int64]:
         """(num_envs, n_arms), samples left; 0 in rows that were never reset."""
         none = np.zeros(self.task.n_items, np.int64)
-        return np.stack([none if campaign is None else campaign.samples_left() for campaign in self._campaigns])
+        return np.stack([none if campaign is None else campaign.offer.samples() for campaign in self._campaigns])
 
     def _mask(self) -> NDArray[np.int8]:
         return (self._left() > 0).astype(np.int8)
 
     def _observe(self, out: Arrays) -> None:
         cfg, task = self.config, self.task
-        before, measures, state, _ = self._ends
+        before, measured, state, _ = self._ends
+        left = self._left()
         for row, campaign in enumerate(self._campaigns):
             item = out["item"][row]
             if campaign is None:
                 item[:], out["context"][row] = 0, 0
                 continue
-            static, item[:, before:measures] = campaign.arm_means()
-            item[:, :before], metadata = static[:, :before], static[:, before:]
-            item[:, state:] = np.hstack([metadata, self._criterion])
+            public, item[:, before:measured] = campaign.offer.means()
+            shown = public if self._all else public[:, :0]
+            item[:, :before] = shown[:, :before]
+            item[:, state:] = np.hstack([shown[:, before:], self._criterion])
             out["context"][row, 0] = max(cfg.budget - campaign.spent, 0) / cfg.budget
             out["context"][row, 2:5] = campaign.learner_state()
             out["context"][row, 5] = campaign.last_reward / task.context[5].bound
-        left = self._left()
-        self._ledger.write(out["item"][..., measures:state], self._columns, self._step, left / self._size)
+        self._ledger.write(out["item"][..., measured:state], self._columns, self._step, left / len(self.setting.ids))
         out["context"][:, 1] = 1 - self._step / cfg.horizon
         out["mask"][:] = left > 0
         space = self.single_observation_space["item"]  # type: ignore[index]
@@ -147,14 +151,23 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
         return render_arms(self, row, self._ledger, int(self._step[row]), float(self._total[row]))
 
     # ----------------------------------------------------------------- truth
+    def campaign(self, row: int) -> Campaign:
+        """The state of a row's episode, with what was asked and answered; for evaluation, never part of an observation.
+
+        Raises:
+            ResetNeeded: before the row's first reset.
+        """
+        campaign = self._campaigns[row]
+        if campaign is None:
+            raise gym.error.ResetNeeded(f"{ENV_ID}: call reset first")
+        return campaign
+
     def lookahead(self, row: int, action: NDArray[Any]) -> float:
         """Test accuracy of a row's learner if ``action`` came next; nothing changes.
 
         Hidden truth, for references that were bound to this core; never part of an observation or a reward.
         """
-        campaign = copy.deepcopy(self._campaigns[row])
-        if campaign is None:
-            raise gym.error.ResetNeeded(f"{ENV_ID}: call reset before lookahead")
+        campaign = copy.deepcopy(self.campaign(row))
         if not campaign.done:
             campaign.pull(self._weights(action))
         return campaign.test_accuracy()
@@ -171,83 +184,105 @@ class AnnotationAllocationEnv(CurationEnv):
     ## Description
     The candidates are the train split of a real pool, their labels hidden. An arm is a part of them and a
     criterion. A pull spends up to ``batch`` labels on the arm's samples that the criterion ranks highest; a
-    simulated annotator answers, or flags a sample that is out of scope, which costs a label too; a linear
-    softmax ensemble is retrained on all answers; every criterion is computed anew. The criteria are
-    ``random`` (an order drawn at reset) and those of :mod:`curation_gym.signals.uncertainty`: entropy (of
-    member 0, the single model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance,
-    variation_ratio, margin, least_confidence.
-    With ``diverse``, the pull picks greedily among the 5 · batch highest scores by score × distance to the
-    nearest one picked. The task is that of pool-based active learning (Lewis and Gale, SIGIR 1994) with the
-    choice of criterion left to a bandit (Baram, El-Yaniv and Luz, JMLR 2004; Hsu and Lin, AAAI 2015).
+    simulated annotator answers, flags a sample that is out of scope, or abstains; a learner is retrained on all
+    answers; every criterion is computed anew. The task is that of pool-based active learning (Lewis and Gale,
+    SIGIR 1994) with the choice of what to ask left to a bandit (Baram, El-Yaniv and Luz, JMLR 2004; Hsu and Lin,
+    AAAI 2015).
+
+    Criteria that score samples:
+    - ``random``: an order drawn at reset;
+    - those of :mod:`curation_gym.signals.uncertainty`, divided by their bounds: entropy (of member 0, the single
+      model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance, variation_ratio, margin,
+      least_confidence;
+    - ``coverage``: candidates are clustered once (k-means); of every cluster that nobody was asked about, the
+      sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
+      margin later is what "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024) found best.
+
+    Criteria that pick a whole pull, for hard arms only: ``badge``, ``coreset``, ``typiclust``, see
+    :mod:`curation_gym.acquisition`.
 
     ## Action space
     ``action="hard"``: ``Discrete(n_arms)``, the arm of this pull. ``action="soft"``: ``Box(0, 1,
-    (n_arms,))``, a weight per arm; a sample's score is Σ over its arms of weight × criterion / bound, and
+    (n_arms,))``, a weight per arm; a sample's score is Σ over its arms of weight × criterion, and
     only samples of an arm with a weight above 0 are taken. A hard pull of an exhausted arm, and weights that
     leave no sample (all 0), use a pull, pay 0, cost no label and set ``info["invalid"]``.
 
     ## Observation space
     | key | columns |
     |---|---|
-    | item (n_arms, …) | embedding: centroid of what is left of the arm; signals: their means |
-    | | means over what is left, divided by their bounds, of entropy, ensemble_entropy, member_entropy, |
-    | | disagreement, pairwise_kl, variance, variation_ratio, margin, least_confidence |
-    | | pulls, labels_spent, flags, mean_reward, last_reward, steps_since_pull, samples_left (fraction) |
-    | | domain=NAME: share of what is left, when the pool has several; log_length: mean, when it has it |
+    | item (n_arms, …) | embedding: centroid of what the arm offers; signals: their means |
+    | | means over what it offers, divided by their bounds, of the uncertainties among the criteria, |
+    | | ensemble_entropy and disagreement, in the order above |
+    | | pulls, labels_spent, flags, mean_reward, last_reward, steps_since_pull, |
+    | | samples_left (share of all candidates) |
+    | | domain=NAME: share of what it offers, when the pool has several; log_length: mean, when it has it |
     | | criterion=NAME: 1 for the arm's own, when there are several |
     | context (6,) | budget_left, steps_left, labelled_fraction |
-    | | mean_entropy (ensemble_entropy) and mean_disagreement of all that is left; pull_reward, the last |
-    | mask (n_arms,) | 1 while the arm has a sample left |
+    | | mean_entropy (ensemble_entropy) and mean_disagreement of all that is offered; pull_reward, the last |
+    | mask (n_arms,) | 1 while the arm offers a sample |
 
-    Columns of an exhausted arm that are means are 0. Divide-by bounds are in ``env.task``. Arms are named
-    ``all/CRITERION`` or ``DOMAIN/CRITERION``; the initial and the validation labels belong to none.
+    Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget
+    that is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an
+    exhausted arm. ``arm_features="state"`` leaves out embedding, signals and metadata, so that a policy can be
+    trained on one pool and act on another. Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION;
+    the first and the validation answers belong to none.
 
     ## Rewards
-    Σ over the four parts of weight × part, by ``reward``; a pull's reward lies in [−w_gain − w_reduction, Σ
-    w], and dividing by the bound in ``env.task`` puts it in [−1, 1] for UCB.
+    Σ over the parts of weight × part, by ``reward``. Gains and reductions can be negative, so a pull's reward lies
+    in [−Σ of the first four weights, Σ of all]; dividing by the bound in ``env.task`` puts it in [−1, 1] for UCB.
     | part | formula | range |
     |---|---|---|
     | validation_gain | increase of (1/V) Σ_v p̄(y_v given x_v) over V bought validation answers | [−1, 1] |
-    | uncertainty_reduction | decrease of the mean of H(p̄) / ln K over what is left after the pull | [−1, 1] |
-    | novelty | mean of 1 − max(0, largest cosine to a sample asked about before the pull) | [0, 1] |
-    | feedback | share of the pull that was answered rather than flagged | [0, 1] |
+    | domain_gain | the same over the validation answers of the label's domain | [−1, 1] |
+    | uncertainty_reduction | decrease of the mean of H(p̄) / ln K over what is offered after the pull | [−1, 1] |
+    | similar_reduction | the same over the label's cluster | [−1, 1] |
+    | novelty | 1 − max(0, largest cosine to a sample asked about before the pull) | [0, 1] |
+    | answered | 1 for a label, 0 for a flag or an abstention | [0, 1] |
+    | corrected | 1 for a label other than the ensemble's class, else 0: the annotator's work was of use | [0, 1] |
 
-    The probability of the validation answers is smoother than accuracy, which moves in steps of 1/V.
-    A soft pull credits novelty and feedback to the arm of each label, gain and reduction to all its labels
-    alike; a label's arm is the one that contributed most to its score.
+    The probability of the validation answers is smoother than accuracy, which moves in steps of 1/V. Parts are
+    averaged over the labels of a pull; a soft pull credits each label's to the arm that contributed most to its
+    sample's score. With ``retrain_every`` above 1, gains and reductions come with the pull that retrains.
 
-    ``info``: ``raw_reward`` (the same number), the four parts (0 for a gain without validation labels),
-    ``labels_spent`` (so far), ``flags`` (in this pull), ``test_accuracy`` (of the ensemble's mean on the test
-    split; NaN between evaluations; for evaluation only, part of no observation and no reward), ``invalid``. A
-    reset has ``labels_spent``, ``flags`` and ``test_accuracy``.
+    ``info``: ``raw_reward`` (the same number), the parts (0 for a gain without validation answers), ``labels_spent``
+    (of the budget, so far), ``flags`` (in this pull), ``seconds`` (of the annotator's time, in this pull),
+    ``test_accuracy`` (of the ensemble's mean on the test samples in scope; NaN between evaluations; for
+    evaluation only, part of no observation and no reward), ``invalid``. A reset has ``labels_spent``, ``flags``
+    and ``test_accuracy``.
 
     ## Starting state
     ``n_initial`` candidates, drawn uniformly, were asked about, as were ``n_validation`` samples of the
-    validation split. Everything random in an episode is drawn at reset and independently of the arms: under
-    one seed, policies on different arms meet the same first labels, answers, bootstrap weights and random
-    order.
+    validation split. Everything random is drawn from the seed and the number of the pull, independently of the
+    arms: under one seed, policies on different arms meet the same first labels, answers, learner and random order.
 
     ## Episode end
-    Terminated when the budget is spent (the last pull may be smaller), when ``horizon`` =
-    ⌈(budget − n_initial − n_validation) / batch⌉ pulls were used, of which one on an arm that runs short
-    spends fewer labels, or when no sample is left. Never truncated.
+    Terminated when the budget doesn't pay for another answer (the last pull may be smaller), when ``horizon`` pulls
+    were used, when nothing is offered, or when the ``stopping`` rule says so. Never truncated.
 
     ## Arguments
     | name | default | meaning |
     |---|---|---|
     | pool | builder: digits | a Pool, a path, or a builder's options; with hidden label and class names |
-    | arms | criteria | criteria: whole pool × each; domains: each × the one criterion; domains_x_criteria |
+    | subsets | all | what arms are made of: all, domains, clusters or domains_x_clusters, each × every criterion |
     | criteria | random, entropy, ensemble_entropy, disagreement, margin | see Description |
     | action | hard | hard or soft |
-    | batch | 10 | labels of a pull |
-    | budget | 200 | labels, including flags, initial and validation labels |
-    | n_initial | 10 | labels before the first pull |
-    | n_validation | 0 | validation labels; needed by, and only by, validation_gain |
-    | diverse | false | spread each pull |
-    | members | 5 | of the ensemble, at least 2 |
-    | C | 10 | inverse strength of its L2 penalty, as in scikit-learn |
+    | arm_features | all | all, or state: only what means the same on every pool |
+    | batch | 10 | samples asked about in a pull |
+    | budget | 200 | in labels, including flags, abstentions, first and validation answers |
+    | n_initial | 10 | samples asked about before the first pull |
+    | n_validation | 0 | validation answers; for, and only for, a gain or stopping by gain_below_price |
+    | n_clusters | – | of k-means; one for ten labels of the budget, or for fifty candidates if that is fewer |
+    | recluster | false | clusters are found anew at each retraining, among what passes by the first criterion |
+    | cluster_on | embedding | or probabilities (the ensemble's mean), when found anew |
+    | score_batch | – | how many candidates, drawn anew at each retraining, are scored and offered; all of them |
+    | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
+    | threshold | 0 | only scores at or above it are asked about |
+    | select | best | a pull's samples: best, diverse (score × distance to the nearest picked), or clustered |
+    | retrain_every | 1 | pulls |
+    | learner | kind: linear | :data:`curation_gym.learners.build.LearnerConfig` |
     | reward | uncertainty_reduction: 1 | weights of the parts, ≥ 0 |
-    | annotator | noise: 0, flag_reliability: 1 | :class:`curation_gym.annotators.simulated.AnnotatorConfig` |
+    | annotator | never wrong | :class:`curation_gym.annotators.simulated.AnnotatorConfig` |
+    | stopping | – | :data:`curation_gym.stopping.StoppingConfig` |
     | evaluate_every | 1 | pulls between values of test_accuracy; the last pull always has one |
 
     ## Vectorized

@@ -7,82 +7,116 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from curation_gym.annotators.simulated import AnnotatorConfig
+from curation_gym.acquisition import CRITERIA
+from curation_gym.annotators.simulated import AnnotatorConfig, Facts
 from curation_gym.config import Config, ConfigError, Many
-from curation_gym.envs.acquisition import CRITERIA
+from curation_gym.envs.annotation_reward import RewardWeights
+from curation_gym.learners.build import LearnerConfig
+from curation_gym.learners.linear import LinearConfig
 from curation_gym.pools.build import PoolSource
 from curation_gym.pools.digits import DigitsConfig
-from curation_gym.pools.features import columns_after, columns_before, gather
+from curation_gym.pools.features import gather
 from curation_gym.pools.pool import Pool
+from curation_gym.signals.uncertainty import MEASURES
+from curation_gym.stopping import GainBelowPrice, StoppingConfig
 
 ENV_ID = "CurationGym/AnnotationAllocation-v0"
-Labelled = tuple[NDArray[np.float32], NDArray[np.int64]]
-
-
-class RewardWeights(Config):
-    """Weights of the reward's parts, see :class:`AnnotationAllocationEnv`; at least one is above 0."""
-
-    validation_gain: float = Field(default=0.0, ge=0)
-    uncertainty_reduction: float = Field(default=0.0, ge=0)
-    novelty: float = Field(default=0.0, ge=0)
-    feedback: float = Field(default=0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _some(self) -> "RewardWeights":
-        if sum(self.in_order()) == 0:
-            raise ValueError("at least one weight of reward must be > 0")
-        return self
-
-    def in_order(self) -> tuple[float, float, float, float]:
-        """As listed above."""
-        return self.validation_gain, self.uncertainty_reduction, self.novelty, self.feedback
+SCORES = (*CRITERIA, "coverage")
+"""Criteria that give every sample a score."""
+BATCH_CRITERIA = ("badge", "coreset", "typiclust")
+"""Criteria that pick a whole pull, and so can't be weighted."""
 
 
 class AnnotationAllocationConfig(Config):
     """Arguments of AnnotationAllocation-v0, see :class:`AnnotationAllocationEnv`."""
 
     pool: PoolSource = DigitsConfig()
-    arms: Literal["criteria", "domains", "domains_x_criteria"] = "criteria"
+    subsets: Literal["all", "domains", "clusters", "domains_x_clusters"] = "all"
     criteria: Many[str] = ("random", "entropy", "ensemble_entropy", "disagreement", "margin")
     action: Literal["hard", "soft"] = "hard"
+    arm_features: Literal["all", "state"] = "all"
     batch: int = Field(10, ge=1)
     budget: int = Field(200, ge=1)
     n_initial: int = Field(10, ge=0)
     n_validation: int = Field(0, ge=0)
-    diverse: bool = False
-    members: int = Field(5, ge=2)
-    C: float = Field(10.0, gt=0)
+    n_clusters: int | None = Field(None, ge=1)
+    cluster_on: Literal["embedding", "probabilities"] = "embedding"
+    recluster: bool = False
+    score_batch: int | None = Field(None, ge=1)
+    percentile: float = Field(0.0, ge=0, lt=100)
+    threshold: float = Field(0.0, ge=0, lt=1)
+    select: Literal["best", "diverse", "clustered"] = "best"
+    retrain_every: int = Field(1, ge=1)
+    learner: LearnerConfig = LinearConfig()
     reward: RewardWeights = RewardWeights(uncertainty_reduction=1.0)
     annotator: AnnotatorConfig = AnnotatorConfig()
+    stopping: StoppingConfig | None = None
     evaluate_every: int = Field(1, ge=1)
 
     @field_validator("criteria")
     @classmethod
     def _known(cls, criteria: tuple[str, ...]) -> tuple[str, ...]:
-        if not criteria or len(set(criteria)) < len(criteria) or not set(criteria) <= set(CRITERIA):
-            raise ValueError(f"criteria must be different ones of {', '.join(CRITERIA)}")
+        known = (*SCORES, *BATCH_CRITERIA)
+        if not criteria or len(set(criteria)) < len(criteria) or not set(criteria) <= set(known):
+            raise ValueError(f"criteria must be different ones of {', '.join(known)}")
         return criteria
 
     @model_validator(mode="after")
     def _consistent(self) -> "AnnotationAllocationConfig":
-        if self.arms == "domains" and len(self.criteria) > 1:
-            raise ValueError(f"arms = 'domains' takes one criterion, actual value: {self.criteria}")
-        if self.budget <= self.n_initial + self.n_validation:
+        whole = [name for name in self.criteria if name in BATCH_CRITERIA]
+        if whole and (self.action == "soft" or self.select != "best"):
             raise ValueError(
-                f"budget = {self.budget} must exceed n_initial + n_validation = {self.n_initial} + "
-                f"{self.n_validation}, which it pays for"
+                f"{', '.join(whole)} pick a whole pull: action must be 'hard' and select 'best', actual values: "
+                f"{self.action!r} and {self.select!r}"
             )
-        if (self.reward.validation_gain > 0) != (self.n_validation > 0):
+        if self.budget <= self.first_cost:
             raise ValueError(
-                "reward.validation_gain and n_validation go together (its labels are bought), actual values: "
-                f"{self.reward.validation_gain} and {self.n_validation}"
+                f"budget = {self.budget} must exceed the {self.first_cost} that n_initial + n_validation = "
+                f"{self.n_initial} + {self.n_validation} answers may cost"
             )
+        if self.needs_validation != (self.n_validation > 0):
+            raise ValueError(
+                "validation labels are bought for, and only for, reward.validation_gain, reward.domain_gain and "
+                f"stopping by gain_below_price, actual n_validation: {self.n_validation}"
+            )
+        if self.recluster and self.subsets not in ("clusters", "domains_x_clusters"):
+            raise ValueError(f"recluster is for arms of clusters, actual subsets: {self.subsets!r}")
         return self
 
     @property
+    def needs_validation(self) -> bool:
+        """Whether validation labels are bought."""
+        return self.reward.needs_validation or isinstance(self.stopping, GainBelowPrice)
+
+    @property
+    def answer_cost(self) -> tuple[int, int]:
+        """Least and most that asking about one sample costs, in labels of the budget."""
+        price = self.annotator.price
+        repeat = 1 if self.annotator.crowd is None else self.annotator.crowd.redundancy
+        prices = (price.label, price.flag, price.abstention)
+        return max(min(prices), 1) * repeat, max(prices) * repeat
+
+    @property
+    def first_cost(self) -> int:
+        """Most that is spent before the first pull."""
+        return (self.n_initial + self.n_validation) * self.answer_cost[1]
+
+    @property
     def horizon(self) -> int:
-        """Pulls in an episode."""
-        return -(-(self.budget - self.n_initial - self.n_validation) // self.batch)
+        """Most pulls in an episode: that many when every answer is of the cheapest kind."""
+        return -(-(self.budget - self.first_cost) // (self.batch * self.answer_cost[0]))
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The uncertainties that are computed: those among the criteria, and two that tell the learner's state."""
+        wanted = {*self.criteria, "ensemble_entropy", "disagreement"}
+        return tuple(name for name in MEASURES if name in wanted)
+
+    @property
+    def needs_clusters(self) -> bool:
+        """Whether candidates are clustered at all."""
+        by_cluster = self.subsets in ("clusters", "domains_x_clusters")
+        return by_cluster or "coverage" in self.criteria or self.reward.similar_reduction > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,40 +127,65 @@ class Setting:
         config: the environment's.
         pool: of which the n candidates are the train split.
         ids: (n,), pool ids of the candidates.
-        X: (n, d), their embeddings.
+        table: (n, k), their public columns: embedding, signals, metadata.
         hidden: (n,), their hidden labels; below 0: out of scope.
-        group: (n,), the group of each; arms are made of groups.
-        sums: (groups, k), sums over all candidates of what :meth:`columns` returns.
-        validation: samples that validation questions are drawn from, with hidden labels.
-        test: samples in scope, with labels.
-        covers: (arms, groups), whether an arm covers a group.
-        criterion: one per arm.
+        facts: what the annotator may know about them.
+        domain: (n,), codes into the pool's domain names.
+        arrival: (n,), the share of the budget that is spent when each arrives.
+        validation: pool ids that validation questions are drawn from.
+        test: pool ids of samples in scope.
+        clusters: how many k-means finds.
+        subsets: names of the parts of the pool that arms are made of, in the order of their groups.
         classes: K.
     """
 
     config: AnnotationAllocationConfig
     pool: Pool
     ids: NDArray[np.int32]
-    X: NDArray[np.float32]
+    table: NDArray[np.float32]
     hidden: NDArray[np.int64]
-    group: NDArray[np.intp]
-    sums: NDArray[np.float64]
-    validation: Labelled
-    test: Labelled
-    covers: NDArray[np.bool_]
-    criterion: tuple[str, ...]
+    facts: Facts
+    domain: NDArray[np.intp]
+    arrival: NDArray[np.float32]
+    validation: NDArray[np.int32]
+    test: NDArray[np.int32]
+    clusters: int
+    subsets: tuple[str, ...]
     classes: int
 
-    def columns(self, candidates: NDArray[np.intp]) -> NDArray[np.float32]:
-        """(candidates, k): embedding, signals, metadata."""
-        return np.concatenate(gather(self.pool, self.ids[candidates]), axis=1)
+    @property
+    def X(self) -> NDArray[np.float32]:
+        """(n, d), embeddings of the candidates."""
+        return self.table[:, : self.pool.dimension]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """SUBSET/CRITERION: every criterion of the first subset, then of the next."""
+        return tuple(f"{subset}/{criterion}" for subset in self.subsets for criterion in self.config.criteria)
+
+    def group(self, cluster: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(n,), the subset of each candidate, given its cluster; −1: in none."""
+        match self.config.subsets:
+            case "all":
+                return np.zeros(len(self.ids), np.intp)
+            case "domains":
+                return self._place
+            case "clusters":
+                return cluster
+            case "domains_x_clusters":
+                return np.where(cluster < 0, -1, self._place * self.clusters + cluster)
+
+    @property
+    def _place(self) -> NDArray[np.intp]:
+        """(n,), number of each candidate's domain among those present."""
+        return np.unique(self.domain, return_inverse=True)[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Setting":
         return self
 
 
-def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> tuple[Setting, tuple[str, ...]]:
-    """Check that the pool fits, and lay out the arms; also returns their names."""
+def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> Setting:
+    """Check that the pool fits, and lay out the arms."""
     classes = len(pool.class_names)
     if "label" not in pool.hidden or classes < 2:
         raise ConfigError(
@@ -137,7 +196,8 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> tuple[Setting, tuple
     test = test[label[test] >= 0]
     if len(test) == 0:
         raise ConfigError(f"{ENV_ID}: the pool has no sample with a label in its test split")
-    bought = {"train": cfg.budget - cfg.n_validation, "validation": cfg.n_validation}
+    asked = cfg.budget // cfg.answer_cost[0]
+    bought = {"train": asked - cfg.n_validation, "validation": cfg.n_validation}
     for split, labels in bought.items():
         if labels > len(pool.ids(split)):
             raise ConfigError(
@@ -145,30 +205,49 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> tuple[Setting, tuple
                 f"buy {labels} labels of the {split} split, which has {len(pool.ids(split))}; "
                 "lower them, or take a larger pool"
             )
-    present, group = np.unique(pool.domain[ids], return_inverse=True)
-    if cfg.arms == "criteria":
-        subsets, covers = ["all"], np.ones((1, len(present)), np.bool_)
-    else:
-        subsets, covers = [pool.domain_names[code] for code in present], np.eye(len(present), dtype=np.bool_)
-
-    def labelled(samples: NDArray[np.int32]) -> Labelled:
-        return pool.embeddings[samples], label[samples]
-
-    X, hidden = labelled(ids)
-    setting = Setting(
+    if cfg.n_clusters is not None and cfg.n_clusters > len(ids):
+        raise ConfigError(f"{ENV_ID}: n_clusters = {cfg.n_clusters} exceeds the {len(ids)} candidates")
+    n_clusters = cfg.n_clusters or max(min(cfg.budget // 10, len(ids) // 50), 1)
+    domains = [pool.domain_names[code] for code in np.unique(pool.domain[ids])]
+    clusters = [f"cluster {k}" for k in range(n_clusters)]
+    subsets = {
+        "all": ["all"],
+        "domains": domains,
+        "clusters": clusters,
+        "domains_x_clusters": [f"{domain} × {cluster}" for domain in domains for cluster in clusters],
+    }
+    return Setting(
         config=cfg,
         pool=pool,
         ids=ids,
-        X=X,
-        hidden=hidden,
-        group=group,
-        sums=np.zeros((len(present), len(columns_before(pool)) + len(columns_after(pool)))),
-        validation=labelled(pool.ids("validation")),
-        test=labelled(test),
-        covers=np.repeat(covers, len(cfg.criteria), axis=0),
-        criterion=cfg.criteria * len(subsets),
+        table=np.concatenate(gather(pool, ids), axis=1),
+        hidden=label[ids],
+        facts=facts_about(pool, ids),
+        domain=pool.domain[ids].astype(np.intp),
+        arrival=np.zeros(len(ids), np.float32) if pool.arrival is None else np.asarray(pool.arrival[ids]),
+        validation=pool.ids("validation"),
+        test=test,
+        clusters=n_clusters,
+        subsets=tuple(subsets[cfg.subsets]),
         classes=classes,
     )
-    for code in range(len(present)):
-        setting.sums[code] = setting.columns(np.flatnonzero(group == code)).sum(0, dtype=np.float64)
-    return setting, tuple(f"{subset}/{criterion}" for subset in subsets for criterion in cfg.criteria)
+
+
+def facts_about(pool: Pool, ids: NDArray[np.int32]) -> Facts:
+    """What a simulated annotator may know of samples: domains, class centroids, and difficulty.
+
+    Difficulty is the rank in [0, 1] of the Euclidean distance to the centroid of the sample's own hidden class; 1 out
+    of scope.
+    """
+    label = pool.hidden["label"].astype(np.int64)
+    known = np.flatnonzero(label >= 0)
+    centroids = np.zeros((len(pool.class_names), pool.dimension), np.float32)
+    order = known[np.argsort(label[known], kind="stable")]
+    present, starts = np.unique(label[order], return_index=True)
+    counts = np.diff(np.append(starts, len(order)))[:, None]
+    centroids[present] = np.add.reduceat(pool.embeddings[order], starts, axis=0) / counts
+    distance = np.linalg.norm(pool.embeddings[ids] - centroids[label[ids]], axis=1)
+    distance[label[ids] < 0] = np.inf
+    rank = np.argsort(np.argsort(distance, kind="stable"), kind="stable") / max(len(ids) - 1, 1)
+    difficulty = np.where(label[ids] < 0, 1.0, rank)
+    return Facts(pool.domain[ids], pool.domain_names, difficulty, centroids)

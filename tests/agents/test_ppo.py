@@ -151,7 +151,9 @@ def test_actions_repeat_under_a_seed() -> None:
 
 
 def test_soft_allocation_trains_though_arms_are_exhausted() -> None:
-    kwargs = {"pool": DOMAINS, "arms": "domains", "criteria": ("margin",), "action": "soft", "budget": 60, "members": 2}
+    learner = {"kind": "linear", "members": 2}
+    kwargs = {"pool": DOMAINS, "subsets": "domains", "criteria": ("margin",), "action": "soft"}
+    kwargs |= {"learner": learner, "budget": 60}
     chosen = scenario("AnnotationAllocation-v0", **kwargs)
     chosen = chosen.model_copy(
         update={"agents": {"ppo": Training(total_timesteps=64, n_envs=2, hyperparameters=SMALL)}}

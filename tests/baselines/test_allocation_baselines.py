@@ -29,7 +29,9 @@ def make_core(num_envs: int = 2, **config: Any) -> AnnotationAllocationVectorEnv
         split=np.arange(400) % 4 // 3 * 2,
         class_names=tuple("0123456789"),
     )
-    return AnnotationAllocationVectorEnv(num_envs, pool=pool, **({"criteria": CRITERIA, "members": 2} | config))
+    return AnnotationAllocationVectorEnv(
+        num_envs, pool=pool, **({"criteria": CRITERIA, "learner": {"kind": "linear", "members": 2}} | config)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_soft_arms_are_pulled_by_a_weight_of_one() -> None:
 
 
 def test_round_robin_takes_turns_and_passes_over_what_is_exhausted() -> None:
-    core = make_core(1, arms="domains", criteria=("random",), budget=150, batch=5)
+    core = make_core(1, subsets="domains", criteria=("random",), budget=150, batch=5)
     policy = RoundRobin(core.task)
     observation, _ = core.reset(seed=0)
     labels, done, pulls = np.zeros(3), False, []

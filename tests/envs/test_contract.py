@@ -23,7 +23,7 @@ SMALL = {
     "CurationGym/ScoreSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
     "CurationGym/CoverageSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
     "CurationGym/RottingArms-v0": {"n_arms": 4, "horizon": 9, "late_arms": 2},
-    "CurationGym/AnnotationAllocation-v0": {"budget": 60, "batch": 10, "members": 2},
+    "CurationGym/AnnotationAllocation-v0": {"budget": 60, "batch": 10, "learner": {"kind": "linear", "members": 2}},
 }
 ACCEPTED = (
     r"Your observation item has an unconventional shape",

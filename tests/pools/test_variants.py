@@ -122,7 +122,7 @@ def test_a_variant_follows_the_pool_and_the_junk_that_it_is_made_of(
 
 def test_an_annotation_task_on_a_variant(base: dict[str, Any], all_changes: list[dict[str, Any]]) -> None:
     pool = variant(base, *all_changes)
-    arguments = {"pool": pool, "arms": "domains", "criteria": ["margin"], "budget": 80, "n_initial": 10}
+    arguments = {"pool": pool, "subsets": "domains", "criteria": ["margin"], "budget": 80, "n_initial": 10}
     env = gym.make("CurationGym/AnnotationAllocation-v0", **arguments)
     env.reset(seed=0)
     junk = pool.domain_names.index("other")

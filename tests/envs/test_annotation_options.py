@@ -1,0 +1,209 @@
+"""AnnotationAllocation: what each option does to a campaign."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation_gym.acquisition import badge, coreset, typiclust
+from curation_gym.config import ConfigError
+from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.campaign import Campaign
+from curation_gym.pools import Pool
+
+
+def make_pool(arrival: np.ndarray | None = None) -> Pool:
+    rng = np.random.default_rng(3)
+    label = rng.integers(4, size=400)
+    embeddings = 2 * rng.standard_normal((4, 6))[label] + rng.standard_normal((400, 6))
+    split = np.where(np.arange(400) % 4 == 3, 2, np.where(np.arange(400) % 8 == 0, 1, 0))
+    return Pool(
+        embeddings,
+        domain=(np.arange(400) % 3 == 0).astype(int),
+        domain_names=("most", "third"),
+        hidden={"label": label},
+        split=split,
+        arrival=arrival,
+        class_names=tuple("abcd"),
+    )
+
+
+POOL = make_pool()
+
+
+def start(seed: int = 0, **config: Any) -> AnnotationAllocationVectorEnv:
+    given = {"pool": POOL, "budget": 60, "batch": 5, "n_initial": 10, "learner": {"kind": "linear", "members": 2}}
+    core = AnnotationAllocationVectorEnv(1, **(given | config))
+    core.reset(seed=seed)
+    return core
+
+
+def pull(core: AnnotationAllocationVectorEnv, arm: int = 0, times: int = 1) -> Campaign:
+    for _ in range(times):
+        core.step(np.array([arm]))
+    return core.campaign(0)
+
+
+def newest(campaign: Campaign, n: int = 5) -> list[int]:
+    return campaign.asked[-n:].tolist()
+
+
+@pytest.mark.parametrize("criterion", ["badge", "coreset", "typiclust"])
+def test_criteria_that_pick_a_whole_pull_are_the_published_ones(criterion: str) -> None:
+    core = start(subsets="domains", criteria=("margin", criterion))
+    campaign = core.campaign(0)
+    inside = campaign.offer.ids[campaign.setting.domain[campaign.offer.ids] == 1]
+    X, rng = campaign.setting.X, campaign._generator("pick")
+    asked = campaign.asked.copy()
+    if criterion == "badge":
+        mean = campaign.learner.predict_proba(campaign.setting.ids[inside]).mean(0)
+        expected = badge(X[inside], mean, 5, rng)
+    elif criterion == "coreset":
+        distance = np.linalg.norm(X[inside, None] - X[asked], axis=2).min(1)
+        expected = coreset(X[inside], distance, 5)
+    else:
+        expected = typiclust(X[inside], X[asked], 5, rng)
+    assert newest(pull(core, arm=3)) == inside[expected].tolist()
+
+
+def test_only_what_is_scored_is_offered() -> None:
+    core = start(criteria=("margin",), score_batch=40)
+    seen = set()
+    for _ in range(6):
+        campaign = core.campaign(0)
+        assert len(campaign.offer.ids) == 40
+        offered = set(campaign.offer.ids.tolist())
+        assert offered not in seen
+        assert set(newest(pull(core))) <= offered
+
+
+def test_the_percentile_and_the_threshold_bound_what_is_asked() -> None:
+    core = start(criteria=("random",), percentile=80)
+    scores = core.campaign(0).offer.scores["random"]
+    top = set(core.campaign(0).offer.ids[scores >= np.percentile(scores, 80)].tolist())
+    assert set(newest(pull(core))) <= top
+    core = start(criteria=("margin",), threshold=0.999999, batch=40, budget=200)
+    passing = int((core.campaign(0).offer.scores["margin"] >= 0.999999).sum())
+    assert len(pull(core).asked) == 10 + min(passing, 40) < 50
+
+
+def test_a_learner_that_rests_learns_nothing_until_it_retrains() -> None:
+    core = start(criteria=("margin",), retrain_every=3, reward={"uncertainty_reduction": 1.0, "novelty": 0.1})
+    before = core.campaign(0).learner.predict_proba(POOL.ids("test"))
+    for number in range(1, 7):
+        *_, info = core.step(np.array([0]))
+        now = core.campaign(0).learner.predict_proba(POOL.ids("test"))
+        assert np.array_equal(now, before) == (number % 3 > 0)
+        assert (info["uncertainty_reduction"][0] == 0) == (number % 3 > 0)
+        before = now
+    assert len(set(core.campaign(0).asked.tolist())) == 40
+
+
+def test_what_has_not_arrived_is_not_offered() -> None:
+    arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)  # the domain "third"
+    core = start(pool=make_pool(arrival), subsets="domains", criteria=("random",))
+    while True:
+        campaign = core.campaign(0)
+        late = campaign.setting.arrival > 0
+        assert not late[campaign.asked].any()
+        np.testing.assert_array_equal(core.action_masks()[0], [True, campaign.spent >= 30])
+        if campaign.spent >= 30:
+            break
+        pull(core)
+    assert late[newest(pull(core, arm=1))].all()
+
+
+def test_clusters_found_anew_keep_their_place() -> None:
+    core = start(subsets="clusters", criteria=("entropy",), n_clusters=4, recluster=True, percentile=50)
+    offer = core.campaign(0).offer
+    first = offer._centres.copy()
+    assert (offer._group == -1).any()
+    group = offer._group[offer.ids]
+    assert set(group[group >= 0]) == {0, 1, 2, 3}
+    assert (offer.scores["entropy"][group >= 0] >= np.percentile(offer.scores["entropy"], 50)).all()
+    pull(core)
+    moved = np.linalg.norm(offer._centres[:, None] - first, axis=2)
+    assert np.trace(moved) <= moved[:, np.random.default_rng(0).permutation(4)].trace()
+
+
+@pytest.mark.parametrize("subsets", ["clusters", "domains_x_clusters"])
+def test_arms_of_clusters_ask_within_them(subsets: str) -> None:
+    core = start(subsets=subsets, criteria=("random", "margin"), n_clusters=3)
+    campaign = core.campaign(0)
+    assert core.task.n_items == len(campaign.setting.subsets) * 2
+    for arm in range(0, core.task.n_items, 2):
+        cluster = arm // 2 % 3
+        asked = len(campaign.asked)
+        pull(core, arm)
+        new = campaign.asked[asked:]
+        assert (campaign.offer.cell[new] == cluster).all()
+        if subsets == "domains_x_clusters":
+            assert (campaign.setting.domain[new] == arm // 6).all()
+
+
+def test_prices_are_paid_from_the_budget() -> None:
+    core = start(criteria=("random",), annotator={"price": {"label": 3}}, n_initial=4, budget=31)
+    assert core.campaign(0).spent == 12
+    campaign = pull(core)
+    assert campaign.spent == 27
+    *_, info = core.step(np.array([0]))
+    assert (core.campaign(0).spent, info["labels_spent"][0]) == (30, 30)
+    assert core.campaign(0).done
+
+
+def test_a_crowd_is_paid_per_answer() -> None:
+    core = start(criteria=("random",), annotator={"crowd": {"annotators": 4, "redundancy": 2}}, budget=100)
+    assert core.campaign(0).spent == 20
+    assert pull(core).spent == 30
+
+
+def test_when_nobody_answers_the_learner_knows_nothing_and_the_budget_is_spent() -> None:
+    core = start(criteria=("margin",), annotator={"abstention": {"rate": 1.0}}, reward={"answered": 1.0})
+    observation, rewards, _, _, info = core.step(np.array([0]))
+    campaign = core.campaign(0)
+    assert (rewards[0], info["flags"][0], campaign.spent) == (0, 0, 15)
+    assert (campaign.answers == -2).all()
+    assert core.task.read(observation, "mean_entropy")[0] == pytest.approx(np.log(4))
+
+
+@pytest.mark.parametrize(
+    ("rule", "config"),
+    [
+        ({"kind": "overall_uncertainty", "threshold": 0.9}, {}),
+        ({"kind": "stabilising_predictions", "threshold": 0.3, "window": 1}, {}),
+        ({"kind": "gain_below_price", "price": 1.0, "window": 4}, {"n_validation": 10}),
+    ],
+)
+def test_a_stopping_rule_ends_the_campaign_before_the_budget(rule: dict[str, Any], config: dict[str, Any]) -> None:
+    core = start(criteria=("margin",), stopping=rule, budget=140, **config)
+    for _ in range(20):
+        _, _, terminated, _, info = core.step(np.array([0]))
+        if terminated[0]:
+            break
+    assert core.campaign(0).stopped
+    assert info["labels_spent"][0] < 140
+
+
+def test_state_features_mean_the_same_on_every_pool() -> None:
+    wide = Pool(
+        np.random.default_rng(0).standard_normal((240, 9)),
+        hidden={"label": np.arange(240) % 7},
+        split=np.arange(240) % 3,
+        class_names=tuple("abcdefg"),
+    )
+    tasks = [start(pool=pool, criteria=("random", "margin"), arm_features="state").task for pool in (POOL, wide)]
+    assert tasks[0].item_features == tasks[1].item_features
+    assert tasks[0].observation_space == tasks[1].observation_space
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"stopping": {"kind": "gain_below_price", "price": 0.1}}, "validation labels are bought for"),
+        ({"percentile": 100}, "'percentile' = 100"),
+        ({"annotator": {"domain_noise": {"nowhere": 0.5}}}, "nowhere"),
+    ],
+)
+def test_bad_options_are_named(config: dict[str, Any], complaint: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=complaint):
+        start(**config)
