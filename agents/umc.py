@@ -1,0 +1,82 @@
+"""UMC: cover the pool, then ask where the ensemble is torn, and let a bandit say which part of the pool is worth it."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from scipy.special import rel_entr
+
+from curation_gym.policy import PolicyError
+from curation_gym.task import Observation, Task
+
+LATER = 0.25
+"""Weight of every criterion but coverage, whose scores are 0 or at least ½: so it comes first where it has any."""
+WORTHLESS = 0.1
+"""A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
+_HALVINGS = 30
+
+
+class UMC:
+    """Soft arms, weighed by what a subset's labels were worth at best.
+
+    Each subset of the pool has one weight θ, an upper confidence bound of the mean reward of its labels; all its arms
+    share it, since what an annotator can say about a sample doesn't depend on why it was asked. With the reward
+    ``answered`` that is a reward per label and nearly free of noise. Arms by ``coverage`` get θ, others θ/4, so that
+    every cluster of the pool is asked about once before the ensemble's uncertainty decides.
+
+    The bound is that of KL-UCB (Garivier and Cappé, COLT 2011): the largest q with N · kl(mean, q) ≤ ln t, for N
+    labels of the subset among t. It is 1 as long as every label of a subset was worth 1, so that on a clean pool the
+    criterion decides alone; one label in a thousand samples that score alike is worth little, and the noise of
+    Thompson's draws would decide among them. A bandit that owned whole pulls would have to learn from a hundred noisy
+    gains; one that weighs samples learns from every label.
+
+    Args:
+        task: AnnotationAllocation with soft actions; its rewards should lie in [0, 1], and are clipped.
+        seed: not used; the policy is deterministic.
+
+    Raises:
+        PolicyError: for a task of another kind.
+    """
+
+    def __init__(self, task: Task, *, seed: int | None = None) -> None:
+        if task.family != "allocation" or not isinstance(task.action_space, spaces.Box):
+            raise PolicyError(f"UMC needs soft arms: an allocation task with action='soft', {task.env_id} isn't one")
+        names = [name.rsplit("/", 1) for name in task.arms]
+        _, self._subset = np.unique([subset for subset, _ in names], return_inverse=True)
+        self._members = np.eye(self._subset.max() + 1)[self._subset]  # (arms, subsets)
+        self._scale = np.array([1.0 if criterion == "coverage" else LATER for _, criterion in names])
+        self.task = task
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[np.float32], Any]:
+        """Weights (…, n_items)."""
+        labels = np.rint(self.task.read(observation, "labels_spent"))
+        reward = np.clip(self.task.read(observation, "mean_reward"), 0, 1)
+        spent, paid = labels @ self._members, (labels * reward) @ self._members
+        theta = kl_upper_bound(paid, spent)
+        theta = theta[..., self._subset] * (observation["mask"] > 0)
+        weights = np.where(theta < WORTHLESS * theta.max(-1, keepdims=True), 0, theta * self._scale)
+        return weights.astype(np.float32), state
+
+
+def kl_upper_bound(paid: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest q in [mean, 1] with labels · kl(mean, q) ≤ ln Σ labels, by bisection; 1 without labels.
+
+    Args:
+        paid: (…, subsets), sums of rewards in [0, 1].
+        labels: (…, subsets), how many there were.
+    """
+    mean = np.divide(paid, labels, out=np.ones_like(labels), where=labels > 0)
+    room = np.log(np.maximum(labels.sum(-1, keepdims=True), 1)) / np.maximum(labels, 1)
+    low, high = mean, np.ones_like(mean)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        within = rel_entr(mean, middle) + rel_entr(1 - mean, 1 - middle) <= room
+        low, high = np.where(within, middle, low), np.where(within, high, middle)
+    return np.where(mean < 1, high, 1.0)
