@@ -1,0 +1,156 @@
+"""The study of annotation budgets: UMC against random, single-model and ensemble uncertainty, and more.
+
+    python -m experiments.umc --scenario umc_clinc150 --seeds 10
+
+Each scenario is a study of its own, below ``runs/umc``, so that a long one can be done in parts: a campaign is the unit
+of work, an interrupt loses at most the running ones, and ``--resume`` goes on. ``python -m experiments.umc_page`` makes
+one page of all that were published.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from curation_gym.config import ConfigError
+from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
+from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.seeding import seeds_for
+from experiments import options
+from experiments.report import Report
+from experiments.study import Study, StudyError, console, say
+from experiments.umc_campaign import kwargs_for, run_campaign
+from experiments.umc_report import METHOD, ScenarioResults, add_scenario, headline, summary
+from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
+
+MASTER = 0
+SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
+
+
+def main(
+    scenario: Annotated[list[str], typer.Option("--scenario", "-s", help="Name or YAML path; repeatable.")],
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
+    ] = None,
+    ablations: Annotated[bool, typer.Option("--ablations", help="UMC with one thing changed, too.")] = False,
+    seeds: options.Seeds = None,
+    out: options.Out = None,
+    jobs: options.Jobs = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    quick: options.Quick = False,
+) -> None:
+    """Spend the same budget by every strategy, and compare what it bought."""
+    with options.exits():
+        chosen = _chosen(strategy, ablations)
+        if out is not None and len(scenario) > 1:
+            raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
+        n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
+        status, results = 0, []
+        for name in scenario:
+            found = load_scenario(name)
+            if found.env != ENV_ID:
+                raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
+            study = _study(_sized(found, quick), chosen, n_seeds, out, resume, overwrite)
+            status |= _run(study, _sized(found, quick), chosen, n_seeds, jobs)
+            results.append(_results(study, _sized(found, quick), n_seeds))
+        _print(results)
+    raise typer.Exit(status)
+
+
+def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
+    known = STRATEGIES | ABLATIONS
+    if unknown := sorted(set(names or ()) - set(known)):
+        raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted = names or [*STRATEGIES, *(ABLATIONS if ablations else ())]
+    return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
+
+
+def _sized(scenario: Scenario, quick: bool) -> Scenario:
+    """With ``--quick``, a fifth of the budget."""
+    if not quick:
+        return scenario
+    budget = int(scenario.kwargs.get("budget", 200) * QUICK_SHARE)
+    return scenario.model_copy(update={"kwargs": scenario.kwargs | {"budget": budget}})
+
+
+def _study(
+    scenario: Scenario,
+    strategies: dict[str, Strategy],
+    n_seeds: int,
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+) -> Study:
+    config = {
+        "scenario": scenario.model_dump(mode="json"),
+        "strategies": {name: vars(strategy) for name, strategy in strategies.items()},
+        "pool": _core(scenario).task.pool_fingerprint,
+        "seeds": n_seeds,
+        "picking_seeds": PICKING,
+        "master": MASTER,
+    }
+    return Study(
+        "umc",
+        config,
+        label=scenario.name,
+        seeds=seeds_for(MASTER, "evaluation", n=n_seeds),
+        step_unit={scenario.name: "labels"},
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+    )
+
+
+def _run(study: Study, scenario: Scenario, strategies: dict[str, Strategy], n_seeds: int, jobs: int | None) -> int:
+    several = len(_core(scenario).setting.subsets) > 1
+    judged, picking = seeds_for(MASTER, "evaluation", n=n_seeds), seeds_for(MASTER, "tuning", n=PICKING)
+    units = {
+        f"{name} {role} {index}": (scenario, name, strategy, seed)
+        for role, role_seeds in (("judged", judged), ("picking", picking))
+        for index, seed in enumerate(role_seeds)
+        for name, strategy in strategies.items()
+        if (several or not strategy.domains) and (role == "judged" or name in STRATEGIES)
+    }
+    study.run(run_campaign, units, jobs=jobs, title=scenario.name)
+    rows = study.results()
+    status = study.finish(rows, budget=scenario.kwargs["budget"])
+    page = Report(f"Annotation budget: {scenario.name}").add_text(METHOD)
+    add_scenario(page, _results(study, scenario, n_seeds), scenario.description)
+    page.add_heading("How this was measured").add_code(study.manifest["command"])
+    say(f"report: {page.write(study.out)}")
+    return status
+
+
+def _core(scenario: Scenario) -> AnnotationAllocationVectorEnv:
+    """The environment with an arm per domain; builds the pool where it isn't cached."""
+    return AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, STRATEGIES["stratified"]))
+
+
+def _results(study: Study, scenario: Scenario, n_seeds: int) -> ScenarioResults:
+    judged, picking = seeds_for(MASTER, "evaluation", n=n_seeds), seeds_for(MASTER, "tuning", n=PICKING)
+    rows = study.results()
+    if not len(rows):
+        raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")
+    return ScenarioResults(rows, judged, picking, scenario.kwargs["budget"])
+
+
+def _print(results: list[ScenarioResults]) -> None:
+    for r in results:
+        _print_table(r.name, headline(r).iloc[:, [0, 1, 3, 4]])
+    if len(results) > 1:
+        _print_table("UMC", summary(results).iloc[:, :5])
+
+
+def _print_table(title: str, frame: pd.DataFrame) -> None:
+    table = Table(*frame.columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,139 @@
+"""One campaign of the study of annotation budgets: a strategy spends a budget under one seed, and what that bought."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+
+from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.campaign import Campaign
+from curation_gym.evaluation.labelling import (
+    domain_balance,
+    flag_quality,
+    label_quality,
+    macro_f1,
+    one_vs_rest_auc,
+    ood_detection,
+    per_domain,
+)
+from curation_gym.policy import make_policy
+from curation_gym.scenario import Scenario
+from curation_gym.signals.uncertainty import MEASURES
+from experiments.study import tidy
+from experiments.umc_strategies import Strategy
+
+CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
+"""Shares of the budget at which everything is measured; test accuracy is after every pull."""
+SUCCESSOR_CHECKPOINTS = (0.25, 1.0)
+SUCCESSORS = ("knn", "boosted_trees")
+
+
+def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
+    """The environment's arguments: the scenario's, and over them the strategy's."""
+    kwargs = scenario.kwargs_for("evaluation")
+    learner = kwargs.get("learner", {"kind": "linear"}) | strategy.kwargs.get("learner", {})
+    return kwargs | strategy.kwargs | {"learner": learner}
+
+
+def run_campaign(payload: tuple[Scenario, str, Strategy, int], out: Path) -> pd.DataFrame:
+    """A unit of the study; tidy rows."""
+    scenario, name, strategy, seed = payload
+    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
+    policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
+    observation, info = core.reset(seed=[seed])
+    rows: list[dict[str, Any]] = []
+
+    def note(metrics: dict[str, float]) -> None:
+        spent = core.campaign(0).spent
+        known = {metric: value for metric, value in metrics.items() if not np.isnan(value)}
+        rows.extend(tidy(scenario.name, scenario.env, name, seed, metric, spent, v) for metric, v in known.items())
+
+    note({"test_accuracy": float(info["test_accuracy"][0])})
+    due = [(share * core.config.budget, share) for share in CHECKPOINTS]
+    done = False
+    while not done:
+        actions, _ = policy.predict(observation)
+        observation, _, terminated, _, info = core.step(actions)
+        done = bool(terminated[0])
+        campaign = core.campaign(0)
+        note({"test_accuracy": float(info["test_accuracy"][0])})
+        while due and (campaign.spent >= due[0][0] or done):
+            _, share = due.pop(0)
+            note(bought(campaign))
+            if share in SUCCESSOR_CHECKPOINTS:
+                note(successors(campaign, seed))
+    core.close()
+    return pd.DataFrame(rows)
+
+
+def bought(campaign: Campaign) -> dict[str, float]:
+    """What the labels so far bought, see :mod:`curation_gym.evaluation.labelling`; NaN where it isn't defined."""
+    setting, pool = campaign.setting, campaign.setting.pool
+    label, p = pool.hidden["label"][setting.test], campaign.test_probabilities()
+    predicted, domain = p.argmax(1), pool.domain[setting.test]
+    truth = setting.hidden[campaign.asked]
+    flagged = campaign.answers == -1
+    flags = flag_quality(flagged, truth < 0)
+    spent = np.bincount(setting.domain[campaign.asked], minlength=len(pool.domain_names))
+    present = np.unique(np.append(setting.domain, domain))
+    told = {
+        "macro_f1": macro_f1(label, predicted),
+        "auc": one_vs_rest_auc(label, p),
+        "label_quality": label_quality(campaign.answers, truth),
+        "flag_precision": flags.precision,
+        "flags": float(flagged.sum()),
+        "uncertainty_left": campaign.learner_state()[1],
+        "ood_auroc": _ood(campaign),
+    }
+    if len(present) > 1:
+        balance = domain_balance(spent[present])
+        told |= {"domain_entropy": balance.entropy, "domain_gini": balance.gini}
+        accuracies = per_domain(lambda y, q: float(np.mean(y == q)), label, predicted, domain)
+        told |= {f"test_accuracy/{pool.domain_names[code]}": value for code, value in accuracies.items()}
+        told |= {f"label_share/{pool.domain_names[code]}": float(spent[code] / spent.sum()) for code in present}
+    return told
+
+
+def _ood(campaign: Campaign) -> float:
+    """AUROC of the entropy of the ensemble's mean, for test samples out of scope."""
+    pool = campaign.setting.pool
+    test = pool.ids("test")
+    outside = pool.hidden["label"][test] < 0
+    if not outside.any():
+        return float("nan")
+    return ood_detection(MEASURES["ensemble_entropy"](campaign.learner.predict_proba(test)), outside).auroc
+
+
+def successors(campaign: Campaign, seed: int) -> dict[str, float]:
+    """Test accuracy of models other than the one that chose, trained on what it chose."""
+    setting = campaign.setting
+    known = campaign.answers >= 0
+    train, labels = setting.ids[campaign.asked[known]], campaign.answers[known]
+    X, test = setting.pool.embeddings, setting.test
+    truth = setting.pool.hidden["label"][test]
+    return {
+        f"successor_accuracy/{name}": float((_fitted(name, X[train], labels, seed).predict(X[test]) == truth).mean())
+        for name in SUCCESSORS
+    }
+
+
+def _fitted(name: str, X: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> Any:
+    if name == "knn":
+        return KNeighborsClassifier(min(5, len(X)), metric="cosine", weights="distance").fit(X, labels)
+    # Small trees on 48 components: with 150 classes, an iteration grows 150 of them from a few samples a class.
+    trees = HistGradientBoostingClassifier(
+        max_iter=30,
+        max_leaf_nodes=4,
+        min_samples_leaf=3,
+        l2_regularization=1.0,
+        max_bins=32,
+        early_stopping=False,
+        random_state=seed % 2**32,
+    )
+    return make_pipeline(PCA(min(48, *X.shape), random_state=0), trees).fit(X, labels)

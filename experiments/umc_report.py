@@ -1,0 +1,210 @@
+"""What the study of annotation budgets found: savings, areas, robustness, successors, as tables and figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from curation_gym.evaluation.labelling import savings
+from curation_gym.evaluation.statistics import (
+    Estimate,
+    area_under_curve,
+    first_crossing,
+    interval,
+    labels_to_target,
+    mean_curve,
+    paired_difference,
+)
+from experiments import figures
+from experiments.report import Report
+from experiments.umc_strategies import ABLATIONS
+
+OURS, BASE = "umc", "random"
+SINGLE = ("uncertainty", "ensemble_uncertainty")
+"""US and Ens-US of the proposal, which UMC is to beat everywhere."""
+HALFWAY = 0.5  # share of the budget at which random sets the second target
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+METHOD = (
+    "Every strategy has the same pool, budget, learner, annotator and seeds; flags, abstentions, first and validation "
+    "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
+    "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
+    "saved is 1 − that over random's own, where a target that was never reached saves nothing. Area is the mean test "
+    "accuracy over the budget. “Best other” is the strategy with the largest mean area on other seeds than those "
+    "judged. Intervals are 95 %, from a percentile bootstrap over paired seeds."
+)
+
+
+class ScenarioResults:
+    """The rows of one scenario.
+
+    Args:
+        rows: tidy results.
+        judged, picking: seeds that are judged, and those on which the best other strategy is picked.
+        budget: labels.
+    """
+
+    def __init__(self, rows: pd.DataFrame, judged: Sequence[int], picking: Sequence[int], budget: int) -> None:
+        self.name = str(rows["scenario"].iloc[0])
+        self.budget = budget
+        self._rows = rows
+        curves = rows[rows["metric"] == "test_accuracy"].sort_values("step", kind="stable")
+        self._curves: dict[tuple[str, int], Curve] = {
+            (str(policy), int(seed)): (part["step"].to_numpy(), part["value"].to_numpy())
+            for (policy, seed), part in curves.groupby(["policy", "seed"])
+        }
+        known = list(dict.fromkeys(rows["policy"]))
+        self.strategies = [p for p in known if all((p, seed) in self._curves for seed in judged)]
+        self.judged, self.picking = list(judged), list(picking)
+
+    def curves(self, strategy: str, seeds: Sequence[int] | None = None) -> list[Curve]:
+        """(labels, test accuracy) per seed."""
+        return [self._curves[strategy, seed] for seed in (self.judged if seeds is None else seeds)]
+
+    def areas(self, strategy: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Mean test accuracy over the budget, per seed."""
+        return np.array([area_under_curve(*curve, end=self.budget) for curve in self.curves(strategy, seeds)])
+
+    def target(self, share: float = 1.0) -> float:
+        """Random's mean test accuracy at a share of the budget."""
+        at = share * self.budget
+        return float(np.mean([accuracy[steps <= at][-1] for steps, accuracy in self.curves(BASE)]))
+
+    def to_target(self, strategy: str, target: float) -> Estimate:
+        """Median labels to the target."""
+        return labels_to_target([first_crossing(*curve, target) for curve in self.curves(strategy)])
+
+    def saved(self, strategy: str, target: float) -> Estimate:
+        """Share of random's labels that the strategy saves."""
+        return savings(self.curves(strategy), self.curves(BASE), target)
+
+    def best_other(self) -> str | None:
+        """The strategy with the largest area on the picking seeds, UMC and its ablations apart."""
+        rivals = [
+            s
+            for s in self.strategies
+            if s != OURS and s not in ABLATIONS and all((s, seed) in self._curves for seed in self.picking)
+        ]
+        if not self.picking or not rivals:
+            return None
+        return max(rivals, key=lambda s: float(self.areas(s, self.picking).mean()))
+
+    def ahead_of(self, other: str, ours: str = OURS) -> Estimate:
+        """Area of UMC minus another's, paired by seed."""
+        return paired_difference([self.areas(ours)], [self.areas(other)])
+
+    def last(self, metric: str) -> dict[str, NDArray[np.float64]]:
+        """Strategy → the last value of a metric, per seed; without strategies that lack it."""
+        rows = self._rows[self._rows["metric"] == metric].sort_values("step", kind="stable")
+        found = rows.groupby(["policy", "seed"])["value"].last().unstack("seed")
+        kept = found.reindex(columns=self.judged).reindex(self.strategies).dropna()
+        return {str(policy): row.to_numpy() for policy, row in kept.iterrows()}
+
+    def metrics(self, prefix: str) -> list[str]:
+        """Names of the metrics that begin with ``prefix``."""
+        return sorted({m for m in self._rows["metric"] if m.startswith(prefix)})
+
+
+def shown(e: Estimate, digits: int = 3) -> str:
+    """An estimate with its interval."""
+    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+
+
+def headline(r: ScenarioResults) -> pd.DataFrame:
+    """A row per strategy, largest area first."""
+    full, half = r.target(), r.target(HALFWAY)
+    rows = []
+    for strategy in sorted(r.strategies, key=lambda s: -float(r.areas(s).mean())):
+        rows.append(
+            {
+                "strategy": strategy,
+                "area": shown(interval(r.areas(strategy))),
+                "final accuracy": shown(interval(r.last("test_accuracy")[strategy])),
+                f"labels to {full:.3f}": shown(r.to_target(strategy, full), 0),
+                "saved": shown(r.saved(strategy, full), 2),
+                f"saved to {half:.3f}": shown(r.saved(strategy, half), 2),
+                "UMC ahead by (area)": ""
+                if strategy == OURS or OURS not in r.strategies
+                else shown(r.ahead_of(strategy)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quality(r: ScenarioResults) -> pd.DataFrame:
+    """A row per strategy: what else the labels bought."""
+    columns = {
+        "macro_f1": "macro F1",
+        "auc": "AUC",
+        "ood_auroc": "OOD AUROC",
+        "domain_entropy": "domain entropy",
+        "domain_gini": "Gini",
+        "flags": "flags",
+        "label_quality": "label quality",
+        "uncertainty_left": "uncertainty left",
+        **{m: m.replace("successor_accuracy/", "successor: ") for m in r.metrics("successor_accuracy/")},
+    }
+    found = {title: r.last(metric) for metric, title in columns.items()}
+    return pd.DataFrame(
+        [
+            {"strategy": s, **{t: shown(interval(v[s])) if s in v else "–" for t, v in found.items() if v}}
+            for s in r.strategies
+        ]
+    )
+
+
+def summary(results: Sequence[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario: UMC against random, US, Ens-US and the best other strategy."""
+    rows = []
+    for r in results:
+        if OURS not in r.strategies or BASE not in r.strategies:
+            continue
+        other, target = r.best_other(), r.target()
+        row = {
+            "scenario": r.name,
+            "target": f"{target:.3f}",
+            "UMC's labels": shown(r.to_target(OURS, target), 0),
+            "share of the budget": f"{r.to_target(OURS, target).value / r.budget:.3f}",
+            "saved": shown(r.saved(OURS, target), 2),
+        }
+        for rival in SINGLE:
+            row[f"area − {rival}"] = shown(r.ahead_of(rival)) if rival in r.strategies else "–"
+        row["best other"] = other or "–"
+        row["area − best other"] = shown(r.ahead_of(other)) if other else "–"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def add_scenario(page: Report, r: ScenarioResults, description: str) -> None:
+    """Tables and figures of one scenario."""
+    page.add_heading(r.name).add_text(description)
+    page.add_table(headline(r))
+    main = [s for s in r.strategies if s not in ABLATIONS]
+    color = figures.colors(r.strategies)
+    panels = {r.name: {s: _band(r, s) for s in main}}
+    page.add_figure(
+        figures.curve_plot(panels, color, "labels spent", "test accuracy", targets=[r.target(), r.target(HALFWAY)]),
+        f"curves-{r.name}",
+        "Test accuracy, mean over seeds with its 95 % interval; dashed: random's accuracy at the end and at half.",
+    )
+    for prefix, title in (("test_accuracy/", "test accuracy"), ("label_share/", "share of the labels")):
+        domains = r.metrics(prefix)
+        if domains:
+            panels_by = {
+                m.removeprefix(prefix): {s: interval(v) for s, v in r.last(m).items() if s in main} for m in domains
+            }
+            page.add_figure(
+                figures.interval_plot({k: v for k, v in panels_by.items() if v}, color, title),
+                f"{prefix.strip('/')}-{r.name}",
+                f"By domain, at the end: {title}.",
+            )
+    page.add_table(quality(r), "At the end of the budget.")
+
+
+def _band(r: ScenarioResults, strategy: str) -> tuple[NDArray[np.float64], ...]:
+    curves = r.curves(strategy)
+    begin = max(steps[0] for steps, _ in curves)
+    grid = np.unique(np.concatenate([steps for steps, _ in curves]))
+    grid = grid[grid >= begin]
+    return (grid, *mean_curve(curves, grid))

@@ -1,0 +1,84 @@
+"""The strategies that the study of annotation budgets compares: a policy, and the arms that it acts on.
+
+A strategy is the same on every scenario. What a scenario says (pool, budget, batch, learner, annotator) is the same
+for every strategy.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+_ONE_ARM = "baselines.constant_arm:ConstantArm"
+_TURNS = "baselines.round_robin:RoundRobin"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a budget is spent.
+
+    Attributes:
+        policy: ``module:Class``.
+        kwargs: of the environment, over the scenario's.
+        hyperparameters: of the policy.
+        domains: whether it needs a pool of several domains.
+    """
+
+    policy: str
+    kwargs: dict[str, Any]
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    domains: bool = False
+
+
+def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
+    arm = {"subsets": "all", "criteria": [criterion], **kwargs}
+    return Strategy(_ONE_ARM, arm, {"arm": f"all/{criterion}"})
+
+
+def _umc(**kwargs: Any) -> Strategy:
+    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "reward": {"answered": 1.0}}
+    return Strategy("agents.umc:UMC", arms | kwargs)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": _whole_pool("random"),
+    "stratified": Strategy(_TURNS, {"subsets": "domains", "criteria": ["random"]}, domains=True),
+    "uncertainty": _whole_pool("entropy"),
+    "least_confidence": _whole_pool("least_confidence"),
+    "ensemble_uncertainty": _whole_pool("member_entropy"),
+    "disagreement": _whole_pool("disagreement"),
+    "margin": _whole_pool("margin"),
+    "margin_diverse": _whole_pool("margin", select="diverse"),
+    "stratified_margin": Strategy(_TURNS, {"subsets": "domains", "criteria": ["margin"]}, domains=True),
+    "badge": _whole_pool("badge"),
+    "coreset": _whole_pool("coreset"),
+    "typiclust": _whole_pool("typiclust"),
+    # The proposal's own loop: the most uncertain by the members' mean entropy are clustered anew at each retraining,
+    # and UCB1 (c = 1) gives the whole pull to one cluster.
+    "umc_as_written": Strategy(
+        "agents.bandits:UCB1",
+        {
+            "subsets": "clusters",
+            "criteria": ["member_entropy"],
+            "n_clusters": 20,
+            "recluster": True,
+            "percentile": 80.0,
+            "reward": {"uncertainty_reduction": 1.0, "novelty": 1.0, "answered": 1.0},
+        },
+        {"c": 1.0},
+    ),
+    "umc": _umc(),
+}
+"""Every strategy of the study, by the name it has in results."""
+
+ABLATIONS: dict[str, Strategy] = {
+    "umc_without_clustering": _umc(criteria=["margin"]),
+    "umc_without_bandit": _umc(subsets="all"),
+    "umc_without_ensemble": _umc(learner={"kind": "linear", "members": 1}),
+    "umc_by_cluster": _umc(subsets="clusters"),
+    "umc_by_correction": _umc(reward={"corrected": 1.0}),
+    "umc_by_novelty": _umc(reward={"novelty": 1.0}),
+    "umc_by_reduction": _umc(reward={"uncertainty_reduction": 1.0}),
+    "umc_by_similar_reduction": _umc(reward={"similar_reduction": 1.0}),
+    "umc_by_gain": _umc(reward={"validation_gain": 1.0}, n_validation=150),
+    "umc_by_domain_gain": _umc(reward={"domain_gain": 1.0}, n_validation=150),
+}
+"""UMC with one thing changed."""

@@ -1,0 +1,139 @@
+"""The study of annotation budgets: its arithmetic on rows worked out by hand, and a small real run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+import experiments.umc
+import experiments.umc_page
+from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.policy import make_policy
+from curation_gym.scenario import load_scenario
+from experiments.study import COLUMNS, StudyError
+from experiments.umc_campaign import kwargs_for
+from experiments.umc_report import ScenarioResults, headline, summary
+from experiments.umc_strategies import ABLATIONS, STRATEGIES
+
+runner = CliRunner()
+
+
+def app(main: Callable[..., None]) -> typer.Typer:
+    made = typer.Typer(add_completion=False)
+    made.command()(main)
+    return made
+
+
+def curve(policy: str, seed: int, accuracies: list[float]) -> list[tuple[object, ...]]:
+    steps = np.arange(len(accuracies)) * 10
+    return [
+        ("umc", "made_up", "env", policy, seed, "test_accuracy", float(s), a)
+        for s, a in zip(steps, accuracies, strict=True)
+    ]
+
+
+def made_up() -> ScenarioResults:
+    rows = []
+    for seed in (1, 2, 3, 8, 9):
+        rows += curve("random", seed, [0.1, 0.3, 0.5, 0.6, 0.7])
+        rows += curve("margin", seed, [0.1, 0.5, 0.6, 0.7, 0.8] if seed < 8 else [0.1, 0.2, 0.3, 0.4, 0.5])
+        rows += curve("badge", seed, [0.1, 0.4, 0.6, 0.7, 0.8])
+        rows += curve("umc", seed, [0.1, 0.6, 0.7, 0.8, 0.9])
+        rows += curve("umc_without_bandit", seed, [0.9, 0.9, 0.9, 0.9, 0.9])
+    return ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2, 3], picking=[8, 9], budget=40)
+
+
+def test_savings_are_measured_to_randoms_own_accuracy() -> None:
+    r = made_up()
+    assert r.target() == pytest.approx(0.7)
+    assert r.target(0.5) == pytest.approx(0.5)
+    assert r.to_target("umc", 0.7).value == 20
+    assert r.saved("umc", 0.7).value == pytest.approx(1 - 20 / 40)
+    assert r.saved("margin", 0.7).value == pytest.approx(1 - 30 / 40)
+    assert r.saved("umc", 0.5).value == pytest.approx(1 - 10 / 20)
+
+
+def test_the_best_other_strategy_is_picked_on_other_seeds() -> None:
+    r = made_up()
+    assert r.areas("margin").mean() > r.areas("badge").mean()
+    assert r.best_other() == "badge"
+    assert r.ahead_of("badge").value == pytest.approx((0.2 + 0.1 + 0.1) / 4)
+
+
+def test_tables_name_every_strategy() -> None:
+    r = made_up()
+    assert set(headline(r)["strategy"]) == set(r.strategies)
+    (row,) = summary([r]).to_dict("records")
+    assert (row["share of the budget"], row["best other"]) == ("0.500", "badge")
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, *ABLATIONS])
+def test_every_strategy_makes_an_environment_on_a_packaged_scenario(name: str) -> None:
+    scenario = load_scenario("umc_digits")
+    scenario = scenario.model_copy(update={"kwargs": scenario.kwargs | {"budget": 400}})
+    strategy = (STRATEGIES | ABLATIONS)[name]
+    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
+    make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenario") / "umc_small.yaml"
+    kwargs = {"pool": {"builder": "digits"}, "budget": 40, "batch": 10, "n_initial": 10}
+    path.write_text(
+        yaml.safe_dump({"name": "umc_small", "env": "CurationGym/AnnotationAllocation-v0", "kwargs": kwargs})
+    )
+    return path
+
+
+def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--jobs", "1", "--out", str(out)]
+    first = runner.invoke(app(experiments.umc.main), options)
+    assert first.exit_code == 0, first.output
+    rows = pd.read_parquet(out / "results.parquet")
+    assert set(rows["policy"]) == {"random", "umc"}
+    spent = rows[rows["metric"] == "test_accuracy"].groupby(["policy", "seed"])["step"].agg(list)
+    assert all(steps == [10, 20, 30, 40] for steps in spent)
+    assert {"macro_f1", "auc", "label_quality", "successor_accuracy/knn"} <= set(rows["metric"])
+    again = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
+    assert again.exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), rows)
+
+    published = tmp_path / "results"
+    published.mkdir()
+    rows.to_parquet(published / "umc_small.parquet")
+    (published / "umc_small.manifest.json").write_text((out / "manifest.json").read_text())
+    page = runner.invoke(app(experiments.umc_page.main), ["--results", str(published)])
+    assert page.exit_code == 0, page.output
+    assert "umc_small" in (published / "umc.md").read_text()
+    assert json.loads((out / "manifest.json").read_text())["budget"] == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["-s", "umc_digits", "--strategy", "margins"], "unknown strategy margins; there are random"),
+        (["-s", "coverage_fixed"], "coverage_fixed"),
+        (["-s", "umc_digits", "-s", "umc_pacs", "--out", "x"], "give one --scenario"),
+    ],
+)
+def test_wrong_options_are_one_plain_message(options: list[str], complaint: str) -> None:
+    result = runner.invoke(app(experiments.umc.main), options)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_a_directory_without_studies_is_an_error(tmp_path: Path) -> None:
+    result = runner.invoke(app(experiments.umc_page.main), ["--results", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "publish a study" in result.stderr
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "umc_x.parquet")
+    with pytest.raises(StudyError, match="manifest"):
+        experiments.umc_page.load(tmp_path / "umc_x.parquet")
