@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import minimize
 
 from curation_gym.config import Config
 from curation_gym.learners.base import (
@@ -17,6 +16,7 @@ from curation_gym.learners.base import (
     checked_labels,
     rows_of,
 )
+from curation_gym.learners.lbfgs import Lbfgs
 from curation_gym.pools.pool import Pool
 
 
@@ -28,12 +28,15 @@ class LinearConfig(Config):
         C: inverse strength of the L2 penalty, as in scikit-learn.
         class_weight: ``"balanced"`` weighs a label by n / (classes seen · labels of its class), as in scikit-learn:
             what was labelled then doesn't say how frequent a class is.
+        max_iter: most iterations of a fit, which goes on from the last one. With retraining after every few labels, 6
+            stay within 0.1 points of accuracy of what 100 reach.
     """
 
     kind: Literal["linear"] = "linear"
     members: int = Field(default=5, ge=1)
     C: float = Field(default=10.0, gt=0)
     class_weight: Literal["balanced"] | None = None
+    max_iter: int = Field(default=100, ge=1)
 
 
 class LinearLearner:
@@ -51,7 +54,7 @@ class LinearLearner:
         self._pool = pool
         self._weight = bootstrap_weights(config.members, len(pool), seed)
         self._balanced = config.class_weight == "balanced"
-        self._model = LinearEnsemble(config.members, classes, pool.dimension, C=config.C)
+        self._model = LinearEnsemble(config.members, classes, pool.dimension, C=config.C, max_iter=config.max_iter)
 
     def fit(self, ids: Ids, labels: Labels) -> "LinearLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
@@ -71,9 +74,9 @@ class LinearEnsemble:
 
     Member m minimises, over the classes seen so far, ½‖W_m‖² + C Σ_i s_mi · (−log softmax(W_m x_i +
     b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression``; the intercept isn't penalised. All
-    members are one problem for L-BFGS (Liu and Nocedal, 1989), so a gradient costs two products of (n,
-    features) by (features, members · classes): 4 · n · features · members · classes floating-point
-    operations. After a few new labels about ten gradients are enough.
+    members are one problem for :class:`~curation_gym.learners.lbfgs.Lbfgs`, so a gradient costs two products of (n,
+    features) by (features, members · classes): 4 · n · features · members · classes floating-point operations. A fit
+    goes on from the last one's coefficients and curvature, so after a few new labels six iterations do.
 
     A class that was never seen has probability 0; before the first fit every class has 1 / classes.
 
@@ -111,6 +114,8 @@ class LinearEnsemble:
         self.max_iter = max_iter
         self.coef = np.zeros((members, classes, features + 1))
         self.seen = np.zeros(classes, np.bool_)
+        self._solver = Lbfgs()
+        self._centre: NDArray[np.floating] | None = None
 
     def fit(
         self,
@@ -142,7 +147,10 @@ class LinearEnsemble:
         if not (weight > 0).all():
             raise ValueError(f"sample_weight must be > 0, actual smallest value: {weight.min()}")
         labels, codes = np.unique(y, return_inverse=True)
-        self.seen = np.isin(np.arange(classes), labels)
+        before, self.seen = self.seen, np.isin(np.arange(classes), labels)
+        if (before != self.seen).any() or self._centre is None or self._centre.dtype != X.dtype:
+            self._solver.forget()
+            self._centre = X.mean(0) if n else None
         self.coef[:, ~self.seen] = 0
         if len(labels) > 1:
             self.coef[:, self.seen] = self._minimise(X, codes, weight, self.coef[:, self.seen])
@@ -160,18 +168,18 @@ class LinearEnsemble:
         n = len(y)
         # Centred features leave the optimum where it is (the intercept absorbs the mean) and need a quarter
         # of the iterations: the intercept isn't penalised, so the mean would be by far the steepest
-        # direction.
-        centre = X.mean(0)
+        # direction. The centre stays as long as the classes do: curvature is remembered in its coordinates.
+        centre = self._centre
+        assert centre is not None
         data = np.empty((n, width), X.dtype)
         data[:, :-1], data[:, -1] = X - centre, 1
         start[..., -1] += start[..., :-1] @ centre
         scale = (self.C * weight.T).astype(X.dtype)
         own = (np.arange(n)[:, None], np.arange(members), y[:, None])
-        penalised = np.append(np.ones(width - 1), 0)
+        penalised = np.append(np.ones(width - 1), 0).astype(X.dtype)
 
-        def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            coef = flat.reshape(start.shape)
-            p = (data @ coef.reshape(-1, width).T.astype(X.dtype)).reshape(n, members, seen)
+        def objective(coef: NDArray[np.floating]) -> tuple[float, NDArray[np.floating]]:
+            p = (data @ coef.reshape(-1, width).T).reshape(n, members, seen)
             p -= p.max(2, keepdims=True)
             own_logit = p[own]
             np.exp(p, out=p)
@@ -181,17 +189,9 @@ class LinearEnsemble:
             p[own] -= scale
             pull = penalised * coef
             gradient = (p.reshape(n, -1).T @ data).reshape(start.shape) + pull
-            return float(loss + 0.5 * np.vdot(pull, coef)), gradient.ravel()
+            return float(loss + 0.5 * np.vdot(pull, coef)), gradient
 
-        found = minimize(
-            objective,
-            start.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            # A bound on the gradient (gtol) would depend on the size of the features and the number of classes.
-            options={"maxiter": self.max_iter, "ftol": self.tol, "gtol": 0},
-        )
-        coef = np.asarray(found.x).reshape(start.shape)
+        coef = self._solver.minimise(objective, start.astype(X.dtype), self.tol, self.max_iter).astype(np.float64)
         coef[..., -1] -= coef[..., :-1] @ centre
         return coef
 
