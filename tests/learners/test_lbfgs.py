@@ -54,8 +54,8 @@ def test_what_one_problem_taught_helps_with_the_next() -> None:
     begun, _ = problem(start)
     taught, _ = problem(solver.minimise(problem, start, tol=0, max_iter=3))
     fresh, _ = problem(Lbfgs().minimise(problem, start, tol=0, max_iter=3))
-    assert (taught - best) < 0.2 * (begun - best)
-    assert (taught - best) < 0.5 * (fresh - best)
+    assert (taught - best) < 0.5 * (begun - best)
+    assert (taught - best) < 0.8 * (fresh - best)
 
 
 def test_curvature_of_another_problem_does_no_harm() -> None:
