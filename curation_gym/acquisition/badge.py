@@ -51,7 +51,9 @@ def badge(
     """Positions of ``n`` samples by BADGE (Ash, Zhang, Krishnamurthy, Langford and Agarwal, ICLR 2020).
 
     k-means++ sampling of the gradients that the last layer would have if the most probable label were true. The
-    first pick is the largest gradient, as in the authors' code. O(samples · (d + K)) per pick and in memory.
+    first pick is the largest gradient, as in the authors' code. The gradient 0 counts as picked before it, as in
+    scikit-activeml: a sample that would teach nothing is far from large gradients, and else would be drawn for that.
+    O(samples · (d + K)) per pick and in memory.
 
     Args:
         embeddings: (samples, d), what the last layer sees; append a column of ones for one with intercepts.
@@ -67,4 +69,5 @@ def badge(
     if n == 0:
         return np.zeros(0, np.intp)
     everywhere = np.ones(len(embeddings), np.float32)
-    return plus_plus(gradients.squared_distances, everywhere, int(gradients.norms.argmax()), n, rng)
+    first = int(gradients.norms.argmax())
+    return plus_plus(gradients.squared_distances, everywhere, first, n, rng, covered=gradients.norms)

@@ -130,6 +130,7 @@ def plus_plus(
     first: int,
     n: int,
     rng: np.random.Generator,
+    covered: NDArray[np.float32] | None = None,
 ) -> NDArray[np.intp]:
     """k-means++ sampling (Arthur and Vassilvitskii, SODA 2007), which never looks at the points themselves.
 
@@ -143,9 +144,11 @@ def plus_plus(
         weights: (points,), ≥ 0.
         first: the first pick.
         n: picks in all, at most as many as points. When all others lie on picks, the rest is drawn uniformly.
+        rng: draws.
+        covered: (points,), squared distances to what counts as picked before; to nothing by default.
     """
     picked = [first]
-    left = weights * squared_distances(np.array(picked))[:, 0]
+    left = weights * np.minimum(squared_distances(np.array(picked))[:, 0], np.inf if covered is None else covered)
     while len(picked) < n:
         left[picked] = 0
         total = left.sum(dtype=np.float64)

@@ -83,7 +83,6 @@ def test_badge_draws_the_second_pick_with_the_same_probabilities(model: SklearnC
     assert picks[0] == theirs[0]
     gradients = Gradients(LEFT, probabilities)
     squared = gradients.squared_distances(picks[:1])[:, 0].astype(np.float64)
-    # unlike the paper and its authors' code, scikit-activeml 1.0 also keeps away from a gradient of 0
     squared = np.minimum(squared, gradients.norms)
     others = np.arange(540) != picks[0]
     np.testing.assert_allclose((squared / squared.sum())[others], utilities[1, :540][others], rtol=1e-3, atol=1e-7)
