@@ -34,8 +34,8 @@ def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
 
 
 def _umc(**kwargs: Any) -> Strategy:
-    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "reward": {"answered": 1.0}}
-    return Strategy("agents.umc:UMC", arms | kwargs)
+    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "diverse"}
+    return Strategy("agents.umc:UMC", {**arms, "reward": {"answered": 1.0}, **kwargs})
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -71,6 +71,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 ABLATIONS: dict[str, Strategy] = {
     "umc_without_clustering": _umc(criteria=["margin"]),
+    "umc_without_diversity": _umc(select="best"),
     "umc_without_bandit": _umc(subsets="all"),
     "umc_without_ensemble": _umc(learner={"kind": "linear", "members": 1}),
     "umc_by_cluster": _umc(subsets="clusters"),

@@ -10,8 +10,9 @@ from curation_gym.acquisition.coreset import farthest_first
 from curation_gym.acquisition.distances import Points, check_finite, squared_norms
 from curation_gym.acquisition.top import at_most, best
 
-POOL_PER_PICK = 5
-"""Picks are chosen among this many times as many of the highest scores."""
+DIVERSE_AMONG, CLUSTERED_AMONG = 2, 5
+"""Picks are chosen among this many times as many of the highest scores. Distance competes with the score, so that more
+to choose from means weaker scores; clusters need several samples each."""
 
 
 def diverse(
@@ -19,7 +20,7 @@ def diverse(
 ) -> NDArray[np.intp]:
     """Positions of ``n`` samples with high scores that are far from one another.
 
-    Among the 5·n highest scores the best is picked first, then again and again the one with the largest score
+    Among the 2·n highest scores the best is picked first, then again and again the one with the largest score
     × Euclidean distance to the nearest one picked.
 
     Args:
@@ -31,7 +32,7 @@ def diverse(
     Raises:
         ValueError: for arguments outside these ranges.
     """
-    near = _highest(scores, priority, embeddings, n)
+    near = _highest(scores, priority, embeddings, n, DIVERSE_AMONG)
     if len(near) == 0:
         return near
     points = Points(embeddings[near])
@@ -71,7 +72,7 @@ def clustered(
         raise ValueError(f"method must be 'kmeans' or 'dbscan', actual value: {method!r}")
     if n_clusters is not None and (n_clusters < 1 or method == "dbscan"):
         raise ValueError(f"n_clusters must be >= 1, and is for 'kmeans' only, actual value: {n_clusters}")
-    near = _highest(scores, priority, embeddings, n)
+    near = _highest(scores, priority, embeddings, n, CLUSTERED_AMONG)
     if len(near) == 0:
         return near
     weights = scores[near]
@@ -88,12 +89,16 @@ def clustered(
 
 
 def _highest(
-    scores: NDArray[np.floating], priority: NDArray[np.floating], embeddings: NDArray[np.floating], n: int
+    scores: NDArray[np.floating],
+    priority: NDArray[np.floating],
+    embeddings: NDArray[np.floating],
+    n: int,
+    factor: int,
 ) -> NDArray[np.intp]:
-    """The 5·n best, after a look at the arguments."""
+    """The ``factor`` · n best, after a look at the arguments."""
     if len(embeddings) != len(scores):
         raise ValueError(f"scores and embeddings must be as long, actual: {len(scores)} and {len(embeddings)}")
-    near = best(scores, priority, POOL_PER_PICK * at_most(n, len(scores)))
+    near = best(scores, priority, factor * at_most(n, len(scores)))
     if len(scores) and not (scores.min() >= 0 and scores.max() < np.inf):
         raise ValueError(f"scores must be finite and >= 0, actual range: {scores.min()} … {scores.max()}")
     if embeddings.ndim == 2:

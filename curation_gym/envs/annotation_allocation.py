@@ -271,13 +271,13 @@ class AnnotationAllocationEnv(CurationEnv):
     | budget | 200 | in labels, including flags, abstentions, first and validation answers |
     | n_initial | 10 | samples asked about before the first pull |
     | n_validation | 0 | validation answers; for, and only for, a gain or stopping by gain_below_price |
-    | n_clusters | – | of k-means; one for ten labels of the budget, or for fifty candidates if that is fewer |
+    | n_clusters | – | of k-means; two per class, but at most one for ten labels or for fifty candidates |
     | recluster | false | clusters are found anew at each retraining, among what passes by the first criterion |
     | cluster_on | embedding | or probabilities (the ensemble's mean), when found anew |
     | score_batch | – | how many candidates, drawn anew at each retraining, are scored and offered; all of them |
     | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
     | threshold | 0 | only scores at or above it are asked about |
-    | select | best | a pull's samples: best, diverse (score × distance to the nearest picked), or clustered |
+    | select | best | a pull's samples: best, diverse (score × distance between directions), or clustered |
     | retrain_every | 1 | pulls |
     | learner | kind: linear | :data:`curation_gym.learners.build.LearnerConfig` |
     | reward | uncertainty_reduction: 1 | weights of the parts, ≥ 0 |

@@ -141,7 +141,7 @@ class Offer:
             case "best":
                 picked = best(total, self._priority[inside], n)
             case "diverse":
-                picked = diverse(total, self._priority[inside], X[inside], n)
+                picked = diverse(total, self._priority[inside], self.setting.directions[inside], n)
             case "clustered":
                 picked = clustered(total, self._priority[inside], X[inside], n, rng)
         chosen = inside[picked]

@@ -1,6 +1,7 @@
 """What an annotation task is made of: its arguments, its splits, its arms."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -158,6 +159,13 @@ class Setting:
         """(n, d), embeddings of the candidates."""
         return self.table[:, : self.pool.dimension]
 
+    @cached_property
+    def directions(self) -> NDArray[np.float32]:
+        """(n, d), the same at unit length; 0 stays 0."""
+        length = np.linalg.norm(self.X, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = self.X / np.maximum(length, np.finfo(np.float32).tiny)
+        return unit
+
     @property
     def arms(self) -> tuple[str, ...]:
         """SUBSET/CRITERION: every criterion of the first subset, then of the next."""
@@ -207,7 +215,7 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> Setting:
             )
     if cfg.n_clusters is not None and cfg.n_clusters > len(ids):
         raise ConfigError(f"{ENV_ID}: n_clusters = {cfg.n_clusters} exceeds the {len(ids)} candidates")
-    n_clusters = cfg.n_clusters or max(min(cfg.budget // 10, len(ids) // 50), 1)
+    n_clusters = cfg.n_clusters or max(min(2 * classes, cfg.budget // 10, len(ids) // 50), 1)
     domains = [pool.domain_names[code] for code in np.unique(pool.domain[ids])]
     clusters = [f"cluster {k}" for k in range(n_clusters)]
     subsets = {

@@ -217,20 +217,14 @@ class Campaign:
 
     def _novelty(self, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
         """1 − the largest cosine, not below 0, to a sample asked about before."""
-        X = self.setting.X
-        similarity = _unit(X[chosen]) @ _unit(X[self.asked]).T
+        unit = self.setting.directions
+        similarity = unit[chosen] @ unit[self.asked].T
         result: NDArray[np.float32] = 1 - np.clip(similarity.max(1, initial=0), 0, 1)
         return result
 
     def _generator(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose and pull."""
         return np.random.default_rng([self._entropy, self.pulls, *purpose.encode()])
-
-
-def _unit(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(X, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = X / np.maximum(length, np.finfo(np.float32).tiny)
-    return unit
 
 
 def _integer(seed: np.random.SeedSequence) -> int:

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from curation_gym.acquisition import clustered, diverse, kmeans
-from curation_gym.acquisition.diverse import POOL_PER_PICK
+from curation_gym.acquisition.diverse import DIVERSE_AMONG
 from tests.acquisition.inputs import Candidates, candidates, law
 
 
 def greedy(scores: np.ndarray, priority: np.ndarray, points: np.ndarray, n: int) -> list[int]:
-    ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], -priority[i]))[: POOL_PER_PICK * n]
+    ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], -priority[i]))[: DIVERSE_AMONG * n]
     picked, distance = ranked[:1], cdist(points, points)
     while len(picked) < min(n, len(ranked)):
         rest = [i for i in ranked if i not in picked]
