@@ -1,0 +1,105 @@
+"""How long a round of annotation takes (choose, label, retrain, score), and what stopping early costs in accuracy.
+
+    python -m experiments.annotation_round
+
+A pool as large as CLINC150: random clusters, with as many labels as such a campaign ends with. The peer is
+scikit-learn's logistic regression, converged, on the very same labels and weights; seconds are the best of several
+rounds, because what disturbs a measurement only ever makes it slower.
+"""
+
+import time
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.table import Table
+from sklearn.linear_model import LogisticRegression
+
+from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
+from curation_gym.envs.campaign import Campaign
+from curation_gym.learners.linear import LinearLearner
+from curation_gym.pools import Pool
+from experiments import options
+from experiments.report import Report
+from experiments.study import Study, console, say, tidy
+from experiments.umc_strategies import STRATEGIES
+
+N, DIMENSION, CLASSES, MEMBERS, LABELS, C = 15_000, 384, 150, 5, 3_000, 10.0
+ROUNDS, BATCH = 6, 30
+COLUMNS = ("iterations at most", "seconds a round", "test accuracy", "converged", "difference in points")
+
+
+def main(
+    out: options.Out = None,
+    quick: options.Quick = False,
+    max_iter: Annotated[list[int] | None, typer.Option(min=1, help="Iterations of a fit; repeatable.")] = None,
+) -> None:
+    """Measure and compare."""
+    with options.exits():
+        scale = 10 if quick else 1
+        limits = max_iter or [100, 8]
+        size = {"samples": N // scale, "classes": CLASSES // scale, "labels": LABELS // scale}
+        config = {**size, "dimension": DIMENSION, "members": MEMBERS, "C": C, "max_iter": limits}
+        units = {"round": "labels"}
+        study = Study("annotation_round", config, label="round", seeds=[0], step_unit=units, out=out, overwrite=True)
+        pool = clusters(**{k: v for k, v in size.items() if k != "labels"})
+        rows, lines = [], []
+        table = Table(*COLUMNS)
+        for limit in limits:
+            seconds, ours, converged = measure(pool, size["labels"], limit)
+            told = {"seconds": seconds, "test_accuracy": ours, "test_accuracy_converged": converged}
+            rows += [tidy("round", ENV_ID, f"max_iter={limit}", 0, m, size["labels"], v) for m, v in told.items()]
+            points = f"{100 * (ours - converged):+.2f}"
+            cells = (str(limit), f"{seconds:.2f}", f"{ours:.4f}", f"{converged:.4f}", points)
+            lines.append(dict(zip(COLUMNS, cells, strict=True)))
+            table.add_row(*cells)
+        status = study.finish(pd.DataFrame(rows).assign(study="annotation_round"))
+        console.print(table)
+        report = Report("A round of annotation").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
+    raise typer.Exit(status)
+
+
+def clusters(samples: int, classes: int) -> Pool:
+    """Two thirds to choose from, a third to be tested on; unit vectors around overlapping centres."""
+    rng = np.random.default_rng(0)
+    n = samples * 3 // 2
+    label = rng.integers(classes, size=n)
+    X = rng.standard_normal((classes, DIMENSION), np.float32)[label] + 3 * rng.standard_normal(
+        (n, DIMENSION), np.float32
+    )
+    split = np.where(np.arange(n) < samples, 0, 2)
+    names = tuple(f"class {k}" for k in range(classes))
+    return Pool(X / np.linalg.norm(X, axis=1, keepdims=True), hidden={"label": label}, split=split, class_names=names)
+
+
+def measure(pool: Pool, labels: int, max_iter: int) -> tuple[float, float, float]:
+    """Seconds of the fastest of the last rounds, test accuracy after them, and that of converged members."""
+    learner = {"kind": "linear", "members": MEMBERS, "C": C, "max_iter": max_iter}
+    first = labels - ROUNDS * BATCH
+    arms = {**STRATEGIES["umc"].kwargs, "n_initial": first, "budget": labels, "batch": BATCH, "learner": learner}
+    core = AnnotationAllocationVectorEnv(1, pool=pool, evaluate_every=ROUNDS + 1, **arms)
+    core.reset(seed=0)
+    weights, fastest = np.ones((1, core.task.n_items), np.float32), np.inf
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        core.step(weights)
+        fastest = min(fastest, time.perf_counter() - start)
+    campaign = core.campaign(0)
+    return fastest, campaign.test_accuracy(), converged_accuracy(campaign)
+
+
+def converged_accuracy(campaign: Campaign) -> float:
+    """Test accuracy of the mean of scikit-learn's fits, one per member's weights."""
+    assert isinstance(campaign.learner, LinearLearner)
+    pool, ids = campaign.setting.pool, campaign.setting.ids[campaign.asked]
+    test, mean = campaign.setting.test, 0.0
+    for weight in campaign.learner.weights(ids):
+        model = LogisticRegression(C=C, tol=1e-6, max_iter=2000).fit(pool.embeddings[ids], campaign.answers, weight)
+        mean = mean + model.predict_proba(pool.embeddings[test])
+    return float((model.classes_[np.argmax(mean, axis=1)] == pool.hidden["label"][test]).mean())
+
+
+if __name__ == "__main__":
+    typer.run(main)
