@@ -34,7 +34,7 @@ def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
 
 
 def _umc(**kwargs: Any) -> Strategy:
-    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "diverse"}
+    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "auto"}
     return Strategy("agents.umc:UMC", {**arms, "reward": {"answered": 1.0}, **kwargs})
 
 

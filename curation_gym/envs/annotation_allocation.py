@@ -277,7 +277,8 @@ class AnnotationAllocationEnv(CurationEnv):
     | score_batch | – | how many candidates, drawn anew at each retraining, are scored and offered; all of them |
     | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
     | threshold | 0 | only scores at or above it are asked about |
-    | select | best | a pull's samples: best, diverse (score × distance between directions), or clustered |
+    | select | best | a pull's samples: best, diverse (score × distance between directions), clustered, or auto: |
+    | | | diverse when ``batch`` is at least the number of classes, else best |
     | retrain_every | 1 | pulls |
     | learner | kind: linear | :data:`curation_gym.learners.build.LearnerConfig` |
     | reward | uncertainty_reduction: 1 | weights of the parts, ≥ 0 |

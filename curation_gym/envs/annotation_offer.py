@@ -137,7 +137,7 @@ class Offer:
             most = np.maximum(part, most)
         within = np.flatnonzero(most >= 0)
         total, inside = total[within], self.ids[within]
-        match cfg.select:
+        match self.setting.select:
             case "best":
                 picked = best(total, self._priority[inside], n)
             case "diverse":

@@ -126,6 +126,14 @@ def test_clusters_found_anew_keep_their_place() -> None:
     assert np.trace(moved) <= moved[:, np.random.default_rng(0).permutation(4)].trace()
 
 
+@pytest.mark.parametrize(("batch", "meant"), [(3, "best"), (4, "diverse")])
+def test_a_pull_is_spread_when_it_is_as_large_as_the_classes(batch: int, meant: str) -> None:
+    auto, explicit = (start(criteria=("margin",), batch=batch, select=select) for select in ("auto", meant))
+    for _ in range(4):
+        assert pull(auto).asked.tolist() == pull(explicit).asked.tolist()
+    assert auto.setting.select == meant
+
+
 @pytest.mark.parametrize("subsets", ["clusters", "domains_x_clusters"])
 def test_arms_of_clusters_ask_within_them(subsets: str) -> None:
     core = start(subsets=subsets, criteria=("random", "margin"), n_clusters=3)
