@@ -30,7 +30,8 @@ def main(
         found = [load(path) for path in sorted(results.glob("umc_*.parquet"))]
         if not found:
             raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
-        page = Report("Annotation budgets: UMC against classical active learning").add_text(METHOD)
+        page = Report("Annotation budgets: UMC against classical active learning")
+        page.add_code("\n".join([*(r.command for r in found), "python -m experiments.umc_page"])).add_text(METHOD)
         pages = ", ".join(f"{r.name}.md" for r in found)
         page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
         page.add_heading("Mean savings").add_table(mean_savings(found))
@@ -50,7 +51,8 @@ def load(path: Path) -> ScenarioResults:
         raise StudyError(f"{path} has no readable manifest: {error}") from error
     config = manifest["config"]
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
-    return ScenarioResults(pd.read_parquet(path), manifest["seeds"], picking, manifest["budget"])
+    rows = pd.read_parquet(path)
+    return ScenarioResults(rows, manifest["seeds"], picking, manifest["budget"], manifest["command"])
 
 
 def mean_savings(found: list[ScenarioResults]) -> pd.DataFrame:

@@ -43,9 +43,13 @@ class ScenarioResults:
         rows: tidy results.
         judged, picking: seeds that are judged, and those on which the best other strategy is picked.
         budget: labels.
+        command: that made them.
     """
 
-    def __init__(self, rows: pd.DataFrame, judged: Sequence[int], picking: Sequence[int], budget: int) -> None:
+    def __init__(
+        self, rows: pd.DataFrame, judged: Sequence[int], picking: Sequence[int], budget: int, command: str = ""
+    ) -> None:
+        self.command = command
         self.name = str(rows["scenario"].iloc[0])
         self.budget = budget
         self._rows = rows
