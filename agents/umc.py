@@ -27,8 +27,8 @@ class UMC:
 
     The bound is that of KL-UCB (Garivier and Cappé, COLT 2011): the largest q with N · kl(mean, q) ≤ ln t, for N
     labels of the subset among t. It is 1 as long as every label of a subset was worth 1, so that on a clean pool the
-    criterion decides alone; one label in a thousand samples that score alike is worth little, and the noise of
-    Thompson's draws would decide among them. A bandit that owned whole pulls would have to learn from a hundred noisy
+    criterion decides alone: where thousands of samples score nearly alike, the noise of Thompson's draws would decide
+    among them. A bandit that owned whole pulls would have to learn from a hundred noisy
     gains; one that weighs samples learns from every label.
 
     Args:

@@ -54,9 +54,10 @@ def main(
             found = load_scenario(name)
             if found.env != ENV_ID:
                 raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
-            study = _study(_sized(found, quick), chosen, n_seeds, out, resume, overwrite)
-            status |= _run(study, _sized(found, quick), chosen, n_seeds, jobs)
-            results.append(_results(study, _sized(found, quick), n_seeds))
+            sized = _sized(found, quick)
+            result, failed = _run(_study(sized, chosen, n_seeds, out, resume, overwrite), sized, chosen, jobs)
+            results.append(result)
+            status |= failed
         _print(results)
     raise typer.Exit(status)
 
@@ -105,9 +106,12 @@ def _study(
     )
 
 
-def _run(study: Study, scenario: Scenario, strategies: dict[str, Strategy], n_seeds: int, jobs: int | None) -> int:
+def _run(
+    study: Study, scenario: Scenario, strategies: dict[str, Strategy], jobs: int | None
+) -> tuple[ScenarioResults, int]:
+    """Run the campaigns, write results and report; what was found, and the exit status."""
     several = len(_core(scenario).setting.subsets) > 1
-    judged, picking = seeds_for(MASTER, "evaluation", n=n_seeds), seeds_for(MASTER, "tuning", n=PICKING)
+    judged, picking = study.manifest["seeds"], seeds_for(MASTER, "tuning", n=PICKING)
     units = {
         f"{name} {role} {index}": (scenario, name, strategy, seed)
         for role, role_seeds in (("judged", judged), ("picking", picking))
@@ -116,26 +120,21 @@ def _run(study: Study, scenario: Scenario, strategies: dict[str, Strategy], n_se
         if (several or not strategy.domains) and (role == "judged" or name in STRATEGIES)
     }
     study.run(run_campaign, units, jobs=jobs, title=scenario.name)
-    rows = study.results()
-    status = study.finish(rows, budget=scenario.kwargs["budget"])
+    rows, budget = study.results(), scenario.kwargs["budget"]
+    status = study.finish(rows, budget=budget)
+    if not len(rows):
+        raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")
+    result = ScenarioResults(rows, judged, picking, budget)
     page = Report(f"Annotation budget: {scenario.name}").add_text(METHOD)
-    add_scenario(page, _results(study, scenario, n_seeds), scenario.description)
+    add_scenario(page, result, scenario.description)
     page.add_heading("How this was measured").add_code(study.manifest["command"])
     say(f"report: {page.write(study.out)}")
-    return status
+    return result, status
 
 
 def _core(scenario: Scenario) -> AnnotationAllocationVectorEnv:
     """The environment with an arm per domain; builds the pool where it isn't cached."""
     return AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, STRATEGIES["stratified"]))
-
-
-def _results(study: Study, scenario: Scenario, n_seeds: int) -> ScenarioResults:
-    judged, picking = seeds_for(MASTER, "evaluation", n=n_seeds), seeds_for(MASTER, "tuning", n=PICKING)
-    rows = study.results()
-    if not len(rows):
-        raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")
-    return ScenarioResults(rows, judged, picking, scenario.kwargs["budget"])
 
 
 def _print(results: list[ScenarioResults]) -> None:

@@ -196,7 +196,7 @@ class AnnotationAllocationEnv(CurationEnv):
       least_confidence;
     - ``coverage``: candidates are clustered once (k-means); of every cluster that nobody was asked about, the
       sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
-      margin later is what "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024) found best.
+      margin later is the order of "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024).
 
     Criteria that pick a whole pull, for hard arms only: ``badge``, ``coreset``, ``typiclust``, see
     :mod:`curation_gym.acquisition`.

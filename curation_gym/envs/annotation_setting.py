@@ -160,6 +160,11 @@ class Setting:
         return self.table[:, : self.pool.dimension]
 
     @cached_property
+    def validation_facts(self) -> Facts:
+        """What the annotator may know about the validation samples."""
+        return facts_about(self.pool, self.validation)
+
+    @cached_property
     def directions(self) -> NDArray[np.float32]:
         """(n, d), the same at unit length; 0 stays 0."""
         length = np.linalg.norm(self.X, axis=1, keepdims=True)

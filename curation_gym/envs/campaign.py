@@ -9,7 +9,7 @@ from curation_gym.annotators.answers import FLAG
 from curation_gym.annotators.base import make_annotator
 from curation_gym.envs.annotation_offer import Offer
 from curation_gym.envs.annotation_reward import PARTS, Standing
-from curation_gym.envs.annotation_setting import Setting, facts_about
+from curation_gym.envs.annotation_setting import Setting
 from curation_gym.learners.build import make_learner
 from curation_gym.stopping import Round
 
@@ -144,8 +144,10 @@ class Campaign:
     def _validate(self, drawn: NDArray[np.intp], seed: np.random.SeedSequence) -> None:
         """Buy the answers that gains are measured with."""
         setting, ids = self.setting, self.setting.validation
-        hidden = setting.pool.hidden["label"][ids].astype(np.int64)
-        facts = facts_about(setting.pool, ids)
+        if not len(drawn):
+            self._validation = ids[:0], np.zeros(0, np.int64)
+            return
+        hidden, facts = setting.pool.hidden["label"][ids].astype(np.int64), setting.validation_facts
         answers = make_annotator(setting.config.annotator, hidden, setting.classes, seed, facts).ask(drawn)
         known = answers.labels >= 0
         self._validation = ids[drawn[known]], answers.labels[known]

@@ -16,8 +16,8 @@ class Learner(Protocol):
     """A model, or several, trained on what was labelled.
 
     Before the first label every class has probability 1 / classes; afterwards a class that no label named has 0.
-    Everything random comes from the seed that the learner was made with, and the order of the labels doesn't matter:
-    same seed and labels, same bytes at an equal number of threads.
+    Everything random comes from the seed that the learner was made with, and the order of the labels in a fit doesn't
+    matter: same seed and calls, same bytes at an equal number of threads.
 
     Attributes:
         members: M ≥ 1, distributions per sample. Where one of them is the model that an ensemble extends (fitted on

@@ -23,7 +23,7 @@ class Lbfgs:
 
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical Programming 45
     (1989). SciPy's starts every problem without curvature and computes in float64; a learner that is retrained after
-    every few labels needs a third of the time with what the last problem taught, in the precision of its data.
+    every few labels goes on with what the last problem taught, in the precision of its data.
 
     Args:
         memory: pairs of steps and changes of the gradient that are kept.

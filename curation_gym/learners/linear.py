@@ -28,8 +28,8 @@ class LinearConfig(Config):
         C: inverse strength of the L2 penalty, as in scikit-learn.
         class_weight: ``"balanced"`` weighs a label by n / (classes seen · labels of its class), as in scikit-learn:
             what was labelled then doesn't say how frequent a class is.
-        max_iter: most iterations of a fit, which goes on from the last one. With retraining after every few labels, 6
-            stay within 0.1 points of accuracy of what 100 reach.
+        max_iter: most iterations of a fit, which goes on from the last one. What few of them cost in accuracy when
+            it is retrained after every few labels is measured by ``experiments.annotation_round``.
     """
 
     kind: Literal["linear"] = "linear"
@@ -80,7 +80,7 @@ class LinearEnsemble:
     b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression``; the intercept isn't penalised. All
     members are one problem for :class:`~curation_gym.learners.lbfgs.Lbfgs`, so a gradient costs two products of (n,
     features) by (features, members · classes): 4 · n · features · members · classes floating-point operations. A fit
-    goes on from the last one's coefficients and curvature, so after a few new labels six iterations do.
+    goes on from the last one's coefficients and curvature, so after a few new labels a few iterations do.
 
     A class that was never seen has probability 0; before the first fit every class has 1 / classes.
 
