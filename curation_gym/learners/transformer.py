@@ -17,6 +17,7 @@ from torch.nn import functional
 from curation_gym.learners.base import derived_seed
 from curation_gym.learners.training import SgdConfig, SgdLearner, seeded, train, warm_up_then_linear
 from curation_gym.pools.pool import Pool
+from curation_gym.signals.encoders import model_path
 
 
 class TransformerConfig(SgdConfig):
@@ -27,7 +28,8 @@ class TransformerConfig(SgdConfig):
 
     Attributes:
         model: a hub id or a local directory that ``AutoModelForSequenceClassification`` and ``AutoTokenizer``, or
-            ``AutoModelForImageClassification`` and ``AutoImageProcessor``, can load.
+            ``AutoModelForImageClassification`` and ``AutoImageProcessor``, can load; or ``package:NAME/DIRECTORY``
+            for one that an installed package carries.
         members: M fine-tuned copies, which differ in the seed of the new head, of dropout and of the order.
         epochs: passes over the labels of a fit.
         warm_up: share of the steps in which the learning rate rises, in [0, 1).
@@ -175,12 +177,17 @@ def _loaded(auto_class: str, model: str, **options: Any) -> Any:
         raise ImportError("learner 'transformer' needs an optional package: pip install 'curation-gym[text]'")
     import transformers
 
+    logging = transformers.utils.logging
     if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+        logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a report at every fit that the head is new, which is what was asked for
     try:
-        return getattr(transformers, auto_class).from_pretrained(model, **options)
+        return getattr(transformers, auto_class).from_pretrained(model_path(model), **options)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"transformers' {auto_class} can't load {model!r}: {error}. Name a local directory, or a hub id while "
             "online (or in the hub's cache)"
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
