@@ -1,14 +1,5 @@
 """The docstrings pool: technical prose and code that any installation carries; domain = package."""
 
-import ast
-import hashlib
-import importlib.util
-import re
-import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,46 +7,16 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation_gym.config import Config, Many
-from curation_gym.pools.common import code_versions, content_hash, coverage_columns, progress, split_by_hash
+from curation_gym.pools.common import code_versions, content_hash, coverage_columns, split_by_hash
+from curation_gym.pools.packages import KINDS, PACKAGES, PER_PACKAGE, package_versions, read_packages
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.signals.classifiers import cross_fitted, ngrams
 from curation_gym.signals.encoders import TfidfSvdConfig, make_encoder
 from curation_gym.signals.text_quality import text_quality
 
-PACKAGES = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "pandas": "pandas",
-    "matplotlib": "matplotlib",
-    "torch": "torch",
-    "gymnasium": "gymnasium",
-    "stable_baselines3": "stable-baselines3",
-    "transformers": "transformers",
-    "datasets": "datasets",
-}
-"""Module → distribution: this library's own dependencies that carry enough text."""
-KINDS = ("explanation", "reference", "example", "code")
-"""Paragraphs; lists of parameters, returns or attributes; doctests; functions without their docstring."""
-CHARACTERS = (200, 1200)
 SHARES = (0.6, 0.15, 0.25)
 _N_FOLDS = 5
 _MIN_DANGEROUS = 20  # so that every four folds hold the ten that a classifier needs
-_REFERENCE_SECTIONS = frozenset(
-    ("Parameters", "Other Parameters", "Returns", "Yields", "Raises", "Attributes", "Methods", "Args")
-)
-
-DANGEROUS = (
-    "eval", "exec", "compile", "__import__", "importlib.import_module",
-    "os.system", "os.popen", "os.exec*", "os.spawn*", "os.fork", "os.kill", "subprocess.*",
-    "os.remove", "os.unlink", "os.rmdir", "shutil.rmtree", "multiprocessing.Process", "ctypes.*",
-    "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.load", "marshal.loads", "joblib.load",
-    "torch.load", "socket.socket", "urllib.request.*",
-)  # fmt: skip
-"""Calls that run code or programs, read memory, unpickle, delete files or open connections, by the full name
-that the file's imports give them; ``*`` stands for anything."""
-_IS_DANGEROUS = re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in DANGEROUS))
-_MENTIONS_DANGER = re.compile(rb"\b(subprocess|ctypes|pickle|marshal|eval\(|exec\(|rmtree|os\.(system|popen|remove))")
 
 
 class DocstringsConfig(Config):
@@ -70,17 +31,9 @@ class DocstringsConfig(Config):
 
     builder: Literal["docstrings"] = "docstrings"
     packages: Many[str] = Field(tuple(PACKAGES), min_length=1)
-    per_package: int = Field(400, ge=8)
+    per_package: int = Field(PER_PACKAGE, ge=8)
     dimension: int = Field(64, ge=2)
     n_clusters: int = Field(40, ge=1)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    text: str
-    kind: str
-    dangerous: bool
-    file: str
 
 
 def depends_on(config: DocstringsConfig) -> dict[str, str]:
@@ -89,10 +42,7 @@ def depends_on(config: DocstringsConfig) -> dict[str, str]:
     Raises:
         PoolError: for a module that isn't one of :data:`PACKAGES`.
     """
-    for module in config.packages:
-        if module not in PACKAGES:
-            raise PoolError(f"packages must be of {', '.join(PACKAGES)}, actual value: {module!r}")
-    return code_versions("numpy", "scikit-learn", *(PACKAGES[module] for module in config.packages))
+    return code_versions("numpy", "scikit-learn") | package_versions(config.packages)
 
 
 def build(config: DocstringsConfig) -> Pool:
@@ -114,16 +64,7 @@ def build(config: DocstringsConfig) -> Pool:
         PoolError: when a package isn't installed or carries fewer than 20 chunks, or fewer than 20 chunks call
             something dangerous.
     """
-    chunks: list[_Chunk] = []
-    domain: list[int] = []
-    seen: set[str] = set()
-    for code, module in enumerate(progress(config.packages, "reading packages")):
-        found = [chunk for chunk in _chunks(module, config.per_package) if chunk.text not in seen]
-        if len(found) < 20:
-            raise PoolError(f"package {module!r} carries only {len(found)} chunks of text; leave it out of packages")
-        seen.update(chunk.text for chunk in found)
-        chunks += found
-        domain += [code] * len(found)
+    chunks = read_packages(config.packages, config.per_package)
     dangerous = np.array([chunk.dangerous for chunk in chunks])
     if dangerous.sum() < _MIN_DANGEROUS:
         raise PoolError(
@@ -147,7 +88,7 @@ def build(config: DocstringsConfig) -> Pool:
     return Pool(
         embeddings,
         signals,
-        domain=np.array(domain),
+        domain=np.array([config.packages.index(chunk.package) for chunk in chunks]),
         domain_names=config.packages,
         hidden={"label": kind, "dangerous": dangerous}
         | coverage_columns(embeddings, signals["utility"], config.n_clusters),
@@ -157,140 +98,3 @@ def build(config: DocstringsConfig) -> Pool:
         class_names=KINDS,
         provenance=Provenance("docstrings", encoder.name, config.model_dump(mode="json"), depends_on(config)),
     )
-
-
-def _chunks(module: str, limit: int) -> list[_Chunk]:
-    """At most ``limit`` chunks of a package, chosen by hash, not by the order of files."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise PoolError(f"package {module!r} is not installed; leave it out of packages")
-    root = Path(next(iter(spec.submodule_search_locations)))
-    found: dict[str, _Chunk] = {}
-    for path in _files(root, n=limit // 8):
-        name = f"{module}/{path.relative_to(root).as_posix()}"
-        for chunk in _read(path.read_text(encoding="utf-8", errors="replace"), name):
-            found.setdefault(chunk.text, chunk)
-    ordered = sorted(found.values(), key=lambda chunk: hashlib.blake2b(chunk.text.encode()).digest())
-    quota = limit // len(KINDS)
-    chosen: list[_Chunk] = [chunk for chunk in ordered if chunk.dangerous][: quota // 2]
-    n_dangerous = len(chosen)
-    for kind in KINDS:
-        room = quota - (n_dangerous if kind == "code" else 0)
-        chosen += [chunk for chunk in ordered if chunk.kind == kind and not chunk.dangerous][:room]
-    return chosen
-
-
-def _files(root: Path, n: int) -> list[Path]:
-    """``n`` source files by hash of their path, and as many of those that mention something dangerous."""
-    files = [
-        path
-        for path in root.rglob("*.py")
-        if not {"tests", "test", "testing", "_vendor"} & set(path.relative_to(root).parts)
-    ]
-    files.sort(key=lambda path: hashlib.blake2b(path.relative_to(root).as_posix().encode()).digest())
-    mentioning = (path for path in files[n:] if _MENTIONS_DANGER.search(path.read_bytes()))
-    return files[:n] + [path for path, _ in zip(mentioning, range(n), strict=False)]
-
-
-def _read(source: str, file: str) -> Iterator[_Chunk]:
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return  # a template or code for another Python: not text of this kind
-    lines = source.splitlines(keepends=True)
-    statements = list(_statements(tree))
-    names = _imported_names(statements)
-    for node in (tree, *statements):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            for kind, text in _documentation(ast.get_docstring(node) or ""):
-                yield _Chunk(text, kind, False, file)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _function(node, lines, names, file)
-
-
-def _statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """Every statement beneath ``node``; expressions, which are most of a tree, are not entered."""
-    for block in ("body", "orelse", "handlers", "finalbody"):
-        for child in getattr(node, block, ()):
-            if isinstance(child, ast.stmt):
-                yield child
-            yield from _statements(child)
-
-
-def _documentation(docstring: str) -> Iterator[tuple[str, str]]:
-    """Cut a docstring into chunks of one kind, joining paragraphs that are too short alone."""
-    section = ""
-    blocks: list[tuple[str, str]] = []
-    for block in re.split(r"\n\s*\n", docstring):
-        title = re.match(r"(?P<name>[A-Z][\w ]+)\n-{3,}\n?|(?P<google>[A-Z]\w+):\n", block)
-        if title:
-            section = title["name"] or title["google"]
-            block = block[title.end() :]
-        blocks.append((_kind(block, section), block.strip("\n")))
-    for kind, group in groupby(blocks, key=lambda pair: pair[0]):
-        text = ""
-        for _, block in group:
-            if text and len(text) + 2 + len(block) > CHARACTERS[1]:
-                break
-            text = f"{text}\n\n{block}" if text else block
-        text = textwrap.dedent(text).strip()
-        if CHARACTERS[0] <= len(text) <= CHARACTERS[1]:
-            yield kind, text
-
-
-def _kind(block: str, section: str) -> str:
-    if ">>>" in block:
-        return "example"
-    if section in _REFERENCE_SECTIONS or re.match(r"\s*(:param|[`*]*\w+[`*]*\s?(\(.*\))?\s?:\s)", block):
-        return "reference"
-    return "explanation"
-
-
-def _function(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str], names: dict[str, str], file: str
-) -> Iterator[_Chunk]:
-    """The function without its docstring, up to the last whole statement that fits."""
-    body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-    if not body:
-        return
-    head = "".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
-    start = body[0].lineno - 1
-    text, included = "", 0
-    for statement in body:
-        longer = head + "".join(lines[start : statement.end_lineno])
-        if len(longer) > CHARACTERS[1]:
-            break
-        text, included = longer, included + 1
-    text = textwrap.dedent(text).strip()
-    if len(text) >= CHARACTERS[0]:
-        yield _Chunk(text, "code", any(_is_dangerous(statement, names) for statement in body[:included]), file)
-
-
-def _imported_names(statements: list[ast.stmt]) -> dict[str, str]:
-    """Local name → full dotted name, for every import anywhere in the file."""
-    names = {}
-    for node in statements:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                package = alias.name.split(".")[0]
-                names[alias.asname or package] = alias.name if alias.asname else package
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def _is_dangerous(statement: ast.stmt, names: dict[str, str]) -> bool:
-    return any(
-        isinstance(node, ast.Call) and _IS_DANGEROUS.fullmatch(_full_name(node.func, names)) is not None
-        for node in ast.walk(statement)
-    )
-
-
-def _full_name(function: ast.expr, names: dict[str, str]) -> str:
-    parts: list[str] = []
-    while isinstance(function, ast.Attribute):
-        parts.append(function.attr)
-        function = function.value
-    if not isinstance(function, ast.Name):
-        return ""
-    return ".".join([names.get(function.id, function.id), *reversed(parts)])

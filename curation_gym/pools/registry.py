@@ -11,10 +11,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config
+from curation_gym.pools.packages import PACKAGES, package_versions, read_packages
 from curation_gym.pools.storage import PoolError, bytes_digest, file_digest
 from curation_gym.signals.encoders import SentenceTransformerConfig, model_path, sentence_transformers_version
 
 DATA_VARIABLE = "CURATION_GYM_DATA"
+EMBEDDED = "docstrings"
+"""The data set that any installation carries, see :mod:`curation_gym.pools.packages`; columns text, kind, package."""
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
@@ -22,7 +25,8 @@ class DataReference(Config):
     """Which data set: exactly one of ``name`` and ``path``.
 
     Attributes:
-        name: of a directory in ``$CURATION_GYM_DATA`` if there is one, else an id on the Hugging Face hub.
+        name: of a directory in ``$CURATION_GYM_DATA`` if there is one; else ``docstrings``, prose and code of installed
+            packages, or an id on the Hugging Face hub.
         path: a local Parquet, JSON, JSONL or CSV file, or a directory of them: one file per split
             (``train.parquet``), or several (``train-00000-of-00002.parquet``).
         subset: the hub's configuration name.
@@ -59,12 +63,17 @@ def load_splits(reference: DataReference) -> dict[str, Any]:
         PoolError: when there is no such data set, with what was tried and what to do.
     """
     files = _local_files(reference)
-    return _load_hub(reference) if files is None else {split: _load_files(paths) for split, paths in files.items()}
+    if files is not None:
+        return {split: _load_files(paths) for split, paths in files.items()}
+    return {"train": _load_embedded()} if reference.name == EMBEDDED else _load_hub(reference)
 
 
 def reference_version(reference: DataReference) -> dict[str, str]:
-    """What identifies the content, for caching: a digest of the local files, or the hub's id and revision."""
+    """What identifies the content, for caching: a digest of the local files, versions of the packages that carry it, or
+    the hub's id and revision."""
     files = _local_files(reference)
+    if files is None and reference.name == EMBEDDED:
+        return package_versions(tuple(PACKAGES))
     if files is None:
         where = f"hub:{reference.name}" + (f"/{reference.subset}" if reference.subset else "")
         return {where: reference.revision or "as first fetched"}
@@ -131,6 +140,14 @@ def _load_files(paths: list[Path]) -> Any:
         except Exception as error:  # every format has its own errors; all mean that the file can't be read
             cause = error.__cause__ or error
             raise PoolError(f"{paths[0]} can't be read as {FORMATS[paths[0].suffix]}: {cause}") from error
+
+
+def _load_embedded() -> Any:
+    import datasets
+
+    columns = ("text", "kind", "package")
+    rows = [{name: getattr(chunk, name) for name in columns} for chunk in read_packages()]
+    return datasets.Dataset.from_list(rows)
 
 
 def _load_hub(reference: DataReference) -> dict[str, Any]:

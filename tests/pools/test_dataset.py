@@ -436,6 +436,20 @@ def test_a_name_is_looked_up_in_the_data_directory(tmp_path: Path, monkeypatch: 
     assert len(build(name="mine")) == 100
 
 
+def test_prose_and_code_of_installed_packages_is_a_data_set_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    pool = build(name="docstrings", label="kind", domain="package", limit=300)
+    assert pool.class_names == ("code", "example", "explanation", "reference")
+    assert {"numpy", "torch"} <= set(pool.domain_names)
+    assert len(pool) == 300
+
+
+def test_a_directory_of_that_name_goes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(sentences(60), tmp_path / "docstrings" / "train.parquet")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    assert build(name="docstrings", label="label").class_names == tuple(sorted(TOPICS))
+
+
 @pytest.mark.parametrize("directory", [None, "absent"])
 def test_an_unknown_name_says_what_was_tried_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, directory: str | None

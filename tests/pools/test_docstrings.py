@@ -5,8 +5,9 @@ import ast
 import numpy as np
 import pytest
 
-from curation_gym.pools import PoolError, build_pool, docstrings
-from curation_gym.pools.docstrings import CHARACTERS, KINDS, PACKAGES, DocstringsConfig
+from curation_gym.pools import PoolError, build_pool, docstrings, packages
+from curation_gym.pools.docstrings import DocstringsConfig
+from curation_gym.pools.packages import CHARACTERS, KINDS, PACKAGES
 from curation_gym.signals.classifiers import auc_within
 
 SMALL = {"builder": "docstrings", "packages": ("numpy", "sklearn", "pandas"), "per_package": 240, "n_clusters": 12}
@@ -99,9 +100,9 @@ def test_packages_that_are_unknown_or_missing_are_refused(monkeypatch: pytest.Mo
 )
 def test_dangerous_calls_are_found_by_their_full_name(source: str, dangerous: bool) -> None:
     tree = ast.parse(source)
-    statements = list(docstrings._statements(tree))
-    names = docstrings._imported_names(statements)
-    assert any(docstrings._is_dangerous(statement, names) for statement in statements) is dangerous
+    statements = list(packages._statements(tree))
+    names = packages._imported_names(statements)
+    assert any(packages._is_dangerous(statement, names) for statement in statements) is dangerous
 
 
 def test_a_docstring_is_cut_by_kind_and_a_function_loses_its_docstring() -> None:
@@ -123,7 +124,7 @@ def f(x):
     {"x = x + 1  # a statement that makes the body longer" + chr(10) + "    " + "y = x * 2" * 1}
     {(chr(10) + "    ").join(f"value_{i} = x * {i} + y" for i in range(80))}
 '''
-    chunks = {chunk.kind: chunk.text for chunk in docstrings._read(source, "f.py")}
+    chunks = {chunk.kind: chunk.text for chunk in packages._read(source, "f.py")}
     assert set(chunks) == set(KINDS)
     assert chunks["explanation"] == prose.strip()
     assert chunks["reference"].startswith("x : float")
