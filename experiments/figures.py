@@ -4,9 +4,11 @@ Text, axes and references are drawn in ``INK``, which a report replaces by the p
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -29,15 +31,20 @@ PALETTE = (
     "#94a4a2",
 )
 _GREY = "#8b939c"
+_DARKER = 0.55
 Band = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """steps, mean, low, high."""
 
 
 def colors(policies: Sequence[str]) -> dict[str, str]:
-    """A colour per policy, the same in every figure of a report; random is grey and a reference is ink."""
+    """A colour per policy, the same in every figure of a report; random is grey and a reference is ink.
+
+    After the palette come its colours darkened, so that twice as many policies differ.
+    """
     fixed = {"random": _GREY, **dict.fromkeys(REFERENCES, INK)}
     others = [policy for policy in policies if policy not in fixed]
-    return fixed | {policy: PALETTE[index % len(PALETTE)] for index, policy in enumerate(others)}
+    dark = [to_hex(np.array(to_rgb(color)) * _DARKER) for color in PALETTE]
+    return fixed | dict(zip(others, cycle((*PALETTE, *dark)), strict=False))
 
 
 def interval_plot(

@@ -18,7 +18,7 @@ from experiments.report import Report
 from experiments.study import StudyError, say, write_text
 from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, summary
 
-CONTROLS = ("umc_pacs",)
+CONTROLS = ("umc_pacs", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
 """Reported, not counted: pixel features are what limits accuracy there."""
 
 

@@ -64,22 +64,26 @@ def long_tail(pool: Pool, change: LongTail, rng: np.random.Generator) -> Pool:
 
 
 class NearDuplicates(Config):
-    """Texts that say almost the same as another: more train samples, each an edited copy of one that is there.
+    """Samples that are almost the same as another: more train samples, each a changed copy of one that is there.
 
-    An edit drops a word, swaps two neighbours or doubles a letter; white space becomes single spaces. A copy is
-    encoded by the pool's own encoder and differs from every text of the pool. Its signals, domain and hidden
-    columns are the original's, so rarely an edit makes a label wrong.
+    A copy's signals, domain and hidden columns are the original's, so rarely a change makes a label wrong. In a pool of
+    texts, copies are edited: an edit drops a word, swaps two neighbours or doubles a letter; white space becomes
+    single spaces; the copy is encoded by the pool's own encoder and differs from every text of the pool. In others the
+    embedding is moved by Gaussian noise, in each column ``noise`` standard deviations of it in the train split, and raw
+    data stay the original's.
 
     Attributes:
         share: copies per train sample that was there.
         copies: of each original; originals are drawn by seed.
-        edits: of each copy; more where those give a text that is there already.
+        edits: of each copy of a text; more where those give a text that is there already.
+        noise: of each copy of another kind.
     """
 
     kind: Literal["near_duplicates"]
     share: float = Field(gt=0)
     copies: int = Field(10, ge=1)
     edits: int = Field(1, ge=1)
+    noise: float = Field(0.1, gt=0)
 
     @model_validator(mode="after")
     def _enough_originals(self) -> "NearDuplicates":
@@ -90,15 +94,16 @@ class NearDuplicates(Config):
 
 def near_duplicates(pool: Pool, change: NearDuplicates, rng: np.random.Generator, encoding: Encoding) -> Pool:
     """See :class:`NearDuplicates`."""
-    kind, encoder = encoding()
-    if kind != "text":
-        raise PoolError(f"near_duplicates edits texts, actual kind of sample: {kind}")
     train = pool.ids("train")
     n = int(np.ceil(change.share * len(train)))
     originals = rng.choice(train, -(-n // change.copies), replace=False)
     donors = np.repeat(originals, change.copies)[:n]
-    assert pool.data is not None
-    texts = pool.data["text"].to_pylist()
+    data = pool.data
+    if data is None or "text" not in data.column_names or data["text"].null_count:
+        spread = pool.embeddings[train].std(axis=0, dtype=np.float64)
+        moved = pool.embeddings[donors] + change.noise * spread * rng.standard_normal((n, pool.dimension))
+        return _extended(pool, donors, moved.astype(np.float32), None if data is None else data.take(donors))
+    texts = data["text"].to_pylist()
     seen, copies = set(texts), []
     for donor in donors:
         text = texts[donor]
@@ -108,7 +113,40 @@ def near_duplicates(pool: Pool, change: NearDuplicates, rng: np.random.Generator
             text = _edited(text, rng)
         seen.add(text)
         copies.append(text)
-    return _extended(pool, donors, encoder(copies), pa.table({"text": copies}))
+    return _extended(pool, donors, encoding()[1](copies), pa.table({"text": copies}))
+
+
+class OutOfScope(Config):
+    """Classes that are none any more: their samples get the hidden label −1, for the annotator to flag.
+
+    In the train split they are junk; in the others, what a learner should be unsure of.
+
+    Attributes:
+        classes: names of classes of the pool; at least two others must remain.
+    """
+
+    kind: Literal["out_of_scope"]
+    classes: Many[str] = Field(min_length=1)
+
+
+def out_of_scope(pool: Pool, change: OutOfScope) -> Pool:
+    """See :class:`OutOfScope`."""
+    unknown = sorted(set(change.classes) - set(pool.class_names))
+    if unknown:
+        raise PoolError(
+            f"out_of_scope: the pool has no class {unknown[0]!r}; it has {', '.join(pool.class_names) or 'none'}"
+        )
+    remain = [code for code, name in enumerate(pool.class_names) if name not in change.classes]
+    if len(remain) < 2:
+        raise PoolError(f"out_of_scope must leave at least 2 classes, actual number: {len(remain)}")
+    renumbered = np.full(len(pool.class_names) + 1, -1, np.int32)  # the last entry is what label −1 stays
+    renumbered[remain] = np.arange(len(remain))
+    return rows_of(
+        pool,
+        np.arange(len(pool)),
+        hidden={**pool.hidden, "label": renumbered[pool.hidden["label"]]},
+        class_names=tuple(pool.class_names[code] for code in remain),
+    )
 
 
 class Junk(Config):
@@ -244,14 +282,15 @@ def _edited(text: str, rng: np.random.Generator) -> str:
 
 
 def _extended(
-    pool: Pool, donors: NDArray[Any], embeddings: NDArray[np.float32], data: pa.Table, **changed: Any
+    pool: Pool, donors: NDArray[Any], embeddings: NDArray[np.float32], data: pa.Table | None, **changed: Any
 ) -> Pool:
     """With a train sample more for each donor, whose columns it has but for what is given."""
-    if pool.length is not None:
-        lengths = [len(text) for text in data["text"].to_pylist()]
-        changed["length"] = np.append(pool.length, np.array(lengths, np.float32))
     changed["embeddings"] = np.concatenate([pool.embeddings, embeddings])
-    changed["data"] = pa.concat_tables([pool.data, data])
+    if data is not None:
+        changed["data"] = pa.concat_tables([pool.data, data])
+        if pool.length is not None:
+            lengths = [len(text) for text in data["text"].to_pylist()]
+            changed["length"] = np.append(pool.length, np.array(lengths, np.float32))
     return rows_of(pool, np.append(np.arange(len(pool)), donors), **changed)
 
 

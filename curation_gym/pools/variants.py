@@ -13,11 +13,13 @@ from curation_gym.pools.changes import (
     LongTail,
     NearDuplicates,
     NewDomain,
+    OutOfScope,
     drift,
     junk,
     long_tail,
     near_duplicates,
     new_domain,
+    out_of_scope,
     rows_of,
 )
 from curation_gym.pools.common import code_versions
@@ -28,7 +30,7 @@ from curation_gym.pools.registry import reference_version
 if TYPE_CHECKING:
     from curation_gym.pools.build import PoolSource
 
-ChangeConfig = Annotated[LongTail | NearDuplicates | Junk | Drift | NewDomain, Field(discriminator="kind")]
+ChangeConfig = Annotated[LongTail | NearDuplicates | OutOfScope | Junk | Drift | NewDomain, Field(discriminator="kind")]
 
 
 class VariantConfig(Config):
@@ -69,7 +71,8 @@ def depends_on(config: VariantConfig, pool: Pool) -> dict[str, str]:
 def build(config: VariantConfig, pool: Pool) -> Pool:
     """Apply the changes to ``pool``, which ``config.pool`` names.
 
-    Only the train split changes; validation and test stay as they are. The provenance keeps that of ``pool``.
+    Only the train split changes, but that classes out of scope are so everywhere. The provenance keeps that of
+    ``pool``.
 
     Raises:
         PoolError: when the pool lacks what a change needs; the message names it.
@@ -84,6 +87,8 @@ def build(config: VariantConfig, pool: Pool) -> Pool:
                 pool = long_tail(pool, change, rng)
             case NearDuplicates():
                 pool = near_duplicates(pool, change, rng, encoding)
+            case OutOfScope():
+                pool = out_of_scope(pool, change)
             case Junk():
                 pool = junk(pool, change, rng, encoding)
             case Drift():

@@ -20,11 +20,13 @@ from curation_gym.pools.changes import (
     LongTail,
     NearDuplicates,
     NewDomain,
+    OutOfScope,
     drift,
     junk,
     long_tail,
     near_duplicates,
     new_domain,
+    out_of_scope,
 )
 from curation_gym.pools.dataset import encoder_of
 
@@ -176,6 +178,47 @@ def test_more_edits_go_further(text_pool: Pool, encoding: Encoding) -> None:
         return float((more.embeddings[n:] @ text_pool.embeddings.T).max(1).mean())
 
     assert similarity(1) > similarity(4)
+
+
+def no_encoding() -> None:
+    raise AssertionError("nothing is encoded anew")
+
+
+def test_near_duplicates_of_what_is_no_text_are_near_in_the_embedding() -> None:
+    pool = labelled_pool()
+    pool = Pool(pool.embeddings * [1, 10, 100], hidden=pool.hidden, split=pool.split, class_names=CLASSES)
+    change = NearDuplicates(kind="near_duplicates", share=0.5, copies=4, noise=0.005)
+    more = near_duplicates(pool, change, generator(), no_encoding)
+    n = len(pool)
+    np.testing.assert_array_equal(more.embeddings[:n], pool.embeddings)
+    train = pool.ids("train")
+    assert len(more) - n == -(-len(train) // 2)
+    spread = pool.embeddings[train].std(0)
+    gaps = np.abs((more.embeddings[n:, None] - pool.embeddings[train]) / spread)
+    original = train[gaps.max(2).argmin(1)]
+    moved = (more.embeddings[n:] - pool.embeddings[original]) / spread
+    np.testing.assert_allclose(moved.std(0), 0.005, rtol=0.2)
+    np.testing.assert_array_equal(more.hidden["label"][n:], pool.hidden["label"][original])
+
+
+# ------------------------------------------------------------------ out of scope
+def test_classes_out_of_scope_are_none_and_others_keep_their_names() -> None:
+    pool = labelled_pool()
+    less = out_of_scope(pool, OutOfScope(kind="out_of_scope", classes=["b", "d"]))
+    assert less.class_names == ("a", "c", "e")
+    names = [(*of.class_names, "none") for of in (pool, less)]
+    before, after = (np.array(known)[of.hidden["label"]] for known, of in zip(names, (pool, less), strict=True))
+    np.testing.assert_array_equal(after, np.where(np.isin(before, ["b", "d"]), "none", before))
+    np.testing.assert_array_equal(less.embeddings, pool.embeddings)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [(["a", "f"], "no class 'f'; it has a, b, c, d, e"), (list("abcd"), "at least 2 classes, actual number: 1")],
+)
+def test_classes_that_cannot_be_out_of_scope(classes: list[str], message: str) -> None:
+    with pytest.raises(PoolError, match=message):
+        out_of_scope(labelled_pool(), OutOfScope(kind="out_of_scope", classes=classes))
 
 
 # -------------------------------------------------------------------------- junk

@@ -155,8 +155,7 @@ def test_the_encoder_of_a_pool_encodes_as_it_did(base: dict[str, Any], tmp_path:
     assert kind == "features"
     np.testing.assert_allclose(encoder([[row["x"], row["y"]] for row in rows]), table.embeddings, atol=1e-6)
 
-    with pytest.raises(PoolError, match="near_duplicates edits texts, actual kind of sample: image"):
-        variant(images, {"kind": "near_duplicates", "share": 0.1})
+    assert len(variant(images, {"kind": "near_duplicates", "share": 0.5})) > len(images)
     both = build_pool(
         {
             "builder": "dataset",
@@ -164,8 +163,10 @@ def test_the_encoder_of_a_pool_encodes_as_it_did(base: dict[str, Any], tmp_path:
             "encoder": base["encoder"],
         }
     )
+    more = variant(both, {"kind": "near_duplicates", "share": 0.5})
+    assert len(more) > len(both)
     with pytest.raises(PoolError, match="one kind of sample can take more, actual kinds: text, image"):
-        variant(both, {"kind": "near_duplicates", "share": 0.1})
+        encoder_of(both)
 
 
 def test_an_encoder_that_gives_other_embeddings_is_refused(base: dict[str, Any]) -> None:
@@ -182,7 +183,10 @@ def test_an_encoder_that_gives_other_embeddings_is_refused(base: dict[str, Any])
     ("changes", "message"),
     [
         ([], "a variant needs at least one change"),
-        ([{"kind": "long"}], "changes.0.kind must be one of long_tail, near_duplicates, junk, drift, new_domain"),
+        (
+            [{"kind": "long"}],
+            "changes.0.kind must be one of long_tail, near_duplicates, out_of_scope, junk, drift, new_domain",
+        ),
         ([{"kind": "long_tail", "factor": 1}], "'pool.changes.0.factor' = 1: .*greater than 1"),
         ([{"kind": "long_tail", "factr": 2}], r"unknown key 'factr' in pool.changes.0 \(kind long_tail\)"),
         ([{"kind": "near_duplicates", "share": 3, "copies": 2}], "share must be at most copies = 2, actual value: 3.0"),
