@@ -35,7 +35,7 @@ def main(
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
     ] = None,
-    ablations: Annotated[bool, typer.Option("--ablations", help="UMC with one thing changed, too.")] = False,
+    ablations: Annotated[bool, typer.Option("--ablations", help="Instead: UMC with one thing changed.")] = False,
     fine_tune: Annotated[
         int, typer.Option(min=0, help="Seeds in which a small transformer is fine-tuned on what was bought (texts).")
     ] = 0,
@@ -70,7 +70,7 @@ def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
     known = STRATEGIES | ABLATIONS
     if unknown := sorted(set(names or ()) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = names or [*STRATEGIES, *(ABLATIONS if ablations else ())]
+    wanted = names or (["umc", *ABLATIONS] if ablations else list(STRATEGIES))
     return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
 
 

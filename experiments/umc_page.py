@@ -11,15 +11,39 @@ import numpy as np
 import pandas as pd
 import typer
 
+from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.publish import RESULTS
 from experiments.report import Report
 from experiments.study import StudyError, say, write_text
-from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, summary
+from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, shown, summary
+from experiments.umc_strategies import ABLATIONS
 
 CONTROLS = ("umc_pacs", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
 """Reported, not counted: pixel features are what limits accuracy there."""
+PLAIN = ("umc_clinc150_plain_weights", "umc_clinc150_long_tail_plain_weights")
+"""Reported, not counted: what the learner's class weights change."""
+RIVALS = ("random", "uncertainty", "ensemble_uncertainty")
+TRAITS = {
+    "ood_auroc": "OOD AUROC",
+    "worst_domain_accuracy": "worst domain's accuracy",
+    "drifted_accuracy": "accuracy after the drift",
+    "left_out_accuracy/5_shot": "domain left out, 5 shots",
+    "left_out_accuracy/0_shot": "domain left out, 0 shots",
+    "domain_entropy": "domain entropy",
+}
+ROBUSTNESS = (
+    "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
+    "samples out of scope. After the drift: accuracies of domains, weighted as they arrive in the last tenth of the "
+    "campaign. Left out: a model that saw what was bought of the other domains, and 0 or 5 samples per class of the "
+    "one it is tested on. Domain entropy: of the shares of the labels spent, 1 when all domains got the same."
+)
+SUCCESSORS = (
+    "Test accuracy of other models than the one that chose, trained on what was bought with the whole budget; of the "
+    "strategies, the one on whose labels that model is best, on these seeds."
+)
+ABLATED = "Area of UMC minus that of UMC with one thing changed: above 0, the thing is worth having."
 
 
 def main(
@@ -34,7 +58,13 @@ def main(
         page.add_code("\n".join([*(r.command for r in found), "python -m experiments.umc_page"])).add_text(METHOD)
         pages = ", ".join(f"{r.name}.md" for r in found)
         page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
-        page.add_heading("Mean savings").add_table(mean_savings(found))
+        page.add_heading("Mean savings").add_table(mean_savings(found), "In brackets, how many scenarios.")
+        page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
+        page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
+        changed = [load(path) for path in sorted(results.glob("ablations_umc_*.parquet"))]
+        if changed:
+            page.add_heading("Ablations").add_code("\n".join(r.command for r in changed))
+            page.add_table(ablation_table(changed), ABLATED)
         write_text(results / "umc.md", page.markdown())
         say(f"page: {results / 'umc.md'}")
 
@@ -57,11 +87,12 @@ def load(path: Path) -> ScenarioResults:
 
 def mean_savings(found: list[ScenarioResults]) -> pd.DataFrame:
     """Share of random's labels that a strategy saves on the way to random's final accuracy, by group of scenarios."""
+    counted = [r for r in found if r.name not in CONTROLS + PLAIN]
     groups = {
-        "CLINC150 and its variants": [r for r in found if r.name.startswith("umc_clinc150")],
-        "others": [r for r in found if not r.name.startswith("umc_clinc150") and r.name not in CONTROLS],
+        "CLINC150 and its variants": [r for r in counted if r.name.startswith("umc_clinc150")],
+        "others": [r for r in counted if not r.name.startswith("umc_clinc150")],
     }
-    strategies = [s for s in found[0].strategies if s != BASE and all(s in r.strategies for r in found)]
+    strategies = [s for s in counted[0].strategies if s != BASE and all(s in r.strategies for r in counted)]
     rows = []
     for strategy in sorted(strategies, key=lambda s: s != OURS):
         row = {"strategy": strategy}
@@ -70,6 +101,47 @@ def mean_savings(found: list[ScenarioResults]) -> pd.DataFrame:
             row[group] = f"{np.mean(saved):.3f} ({len(members)})" if members else "–"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def robustness(found: list[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario and trait: UMC, and UMC minus random, US and Ens-US."""
+    rows = []
+    for r in found:
+        for metric, title in TRAITS.items():
+            values = r.last(metric)
+            if OURS in values:
+                row = {"scenario": r.name, "": title, "UMC": shown(interval(values[OURS]))}
+                for rival in RIVALS:
+                    row[f"− {rival}"] = (
+                        shown(paired_difference([values[OURS]], [values[rival]])) if rival in values else "–"
+                    )
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def successor_table(found: list[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario and successor: random's labels, UMC's against them, and whose are best."""
+    rows = []
+    for r in found:
+        for metric in r.metrics("successor_accuracy/"):
+            values = r.last(metric)
+            if OURS in values and BASE in values:
+                best = max(values, key=lambda s: float(values[s].mean()))
+                row = {"scenario": r.name, "successor": metric.removeprefix("successor_accuracy/")}
+                row |= {"random": shown(interval(values[BASE]))}
+                row |= {"UMC − random": shown(paired_difference([values[OURS]], [values[BASE]]))}
+                rows.append(row | {"best": best, "its accuracy": f"{values[best].mean():.3f}"})
+    return pd.DataFrame(rows)
+
+
+def ablation_table(found: list[ScenarioResults]) -> pd.DataFrame:
+    """A row per ablation, a column per scenario."""
+    return pd.DataFrame(
+        [
+            {"ablation": name} | {r.name: shown(r.ahead_of(name)) if name in r.strategies else "–" for r in found}
+            for name in ABLATIONS
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 import experiments.umc
 import experiments.umc_page
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.evaluation.statistics import paired_difference
 from curation_gym.policy import make_policy
 from curation_gym.scenario import load_scenario
 from experiments.study import COLUMNS, StudyError
 from experiments.umc_campaign import kwargs_for
-from experiments.umc_report import ScenarioResults, headline, summary
+from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
 runner = CliRunner()
@@ -82,6 +83,10 @@ def test_every_strategy_makes_an_environment_on_a_packaged_scenario(name: str) -
     make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
 
 
+def made(rows: pd.DataFrame) -> ScenarioResults:
+    return ScenarioResults(rows, list(dict.fromkeys(rows["seed"]))[:2], [], budget=40)
+
+
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scenario") / "umc_small.yaml"
@@ -110,9 +115,16 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
     published.mkdir()
     rows.to_parquet(published / "umc_small.parquet")
     (published / "umc_small.manifest.json").write_text((out / "manifest.json").read_text())
+    changed = rows.replace({"policy": {"random": "umc_without_bandit"}})
+    changed.to_parquet(published / "ablations_umc_small.parquet")
+    (published / "ablations_umc_small.manifest.json").write_text((out / "manifest.json").read_text())
     page = runner.invoke(app(experiments.umc_page.main), ["--results", str(published)])
     assert page.exit_code == 0, page.output
-    assert "umc_small" in (published / "umc.md").read_text()
+    text = (published / "umc.md").read_text()
+    assert "| umc_small | knn |" in text
+    gain = paired_difference([made(rows).areas("umc")], [made(rows).areas("random")])
+    assert f"| umc_without_bandit | {shown(gain)} |" in text
+    assert "| umc_without_ensemble | – |" in text
     assert json.loads((out / "manifest.json").read_text())["budget"] == 40
 
 
