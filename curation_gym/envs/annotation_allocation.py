@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from curation_gym.annotators.answers import FLAG
-from curation_gym.config import validated
+from curation_gym.config import ConfigError, validated
 from curation_gym.envs.allocation import ArmLedger, arm_columns
 from curation_gym.envs.annotation_setting import ENV_ID, AnnotationAllocationConfig, lay_out
 from curation_gym.envs.base import Arrays, CurationEnv, CurationVectorEnv, Rows, StepResult
@@ -32,8 +32,15 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(AnnotationAllocationConfig, config, ENV_ID)
-        pool = build_pool(cfg.pool)
-        self.setting = lay_out(pool, cfg)
+        pools = [build_pool(source) for source in (cfg.pool, *cfg.more_pools)]
+        self._settings = [lay_out(pool, cfg) for pool in pools]
+        self.setting, pool = self._settings[0], pools[0]
+        for setting in self._settings:
+            if setting.arms != self.setting.arms:
+                raise ConfigError(
+                    f"{ENV_ID}: pools must have the same arms, actual: {_few(self.setting.arms)} of {pool!r}, "
+                    f"{_few(setting.arms)} of {setting.pool!r}; choose subsets: all, or clusters with n_clusters"
+                )
         names, classes = self.setting.arms, self.setting.classes
         # One member alone never disagrees; any bound serves.
         n_arms, members = len(names), max(make_learner(cfg.learner, pool, classes, seed=0).members, 2)
@@ -75,7 +82,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             horizon=cfg.horizon,
             budget=cfg.budget,
             budget_unit="labels",
-            pool_fingerprint=pool.fingerprint,
+            pool_fingerprint="+".join(pool.fingerprint for pool in pools),
             arms=names,
             action_space=spaces.Discrete(n_arms) if cfg.action == "hard" else spaces.Box(0, 1, (n_arms,), np.float32),
         )
@@ -83,7 +90,9 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _begin(self, rows: Rows) -> Arrays:
         infos = []
         for row in rows:
-            campaign = Campaign(self.setting, int(self._generator(int(row)).integers(2**63)))
+            rng, several = self._generator(int(row)), len(self._settings) > 1
+            setting = self._settings[rng.integers(len(self._settings))] if several else self.setting
+            campaign = Campaign(setting, int(rng.integers(2**63)))
             self._campaigns[row] = campaign
             flags = int((campaign.answers == FLAG).sum())
             infos.append(
@@ -127,12 +136,13 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
     def _observe(self, out: Arrays) -> None:
         cfg, task = self.config, self.task
         before, measured, state, _ = self._ends
-        left = self._left()
+        left, candidates = self._left(), np.ones((self.num_envs, 1))
         for row, campaign in enumerate(self._campaigns):
             item = out["item"][row]
             if campaign is None:
                 item[:], out["context"][row] = 0, 0
                 continue
+            candidates[row] = len(campaign.setting.ids)
             public, item[:, before:measured] = campaign.offer.means()
             shown = public if self._all else public[:, :0]
             item[:, :before] = shown[:, :before]
@@ -140,7 +150,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             out["context"][row, 0] = max(cfg.budget - campaign.spent, 0) / cfg.budget
             out["context"][row, 2:5] = campaign.learner_state()
             out["context"][row, 5] = campaign.last_reward / task.context[5].bound
-        self._ledger.write(out["item"][..., measured:state], self._columns, self._step, left / len(self.setting.ids))
+        self._ledger.write(out["item"][..., measured:state], self._columns, self._step, left / candidates)
         out["context"][:, 1] = 1 - self._step / cfg.horizon
         out["mask"][:] = left > 0
         space = self.single_observation_space["item"]  # type: ignore[index]
@@ -171,6 +181,10 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
         if not campaign.done:
             campaign.pull(self._weights(action))
         return campaign.test_accuracy()
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" … ({len(names)})" if len(names) > 4 else "")
 
 
 def _stacked(infos: list[AnnotationInfo]) -> Arrays:
@@ -224,8 +238,9 @@ class AnnotationAllocationEnv(CurationEnv):
     Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget
     that is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an
     exhausted arm. ``arm_features="state"`` leaves out embedding, signals and metadata, so that a policy can be
-    trained on one pool and act on another. Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION;
-    the first and the validation answers belong to none.
+    trained on some pools (``more_pools``) and act on another; uncertainties are shares of their bound on each.
+    Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation answers belong
+    to none.
 
     ## Rewards
     Σ over the parts of weight × part, by ``reward``. Gains and reductions can be negative, so a pull's reward lies
@@ -251,9 +266,10 @@ class AnnotationAllocationEnv(CurationEnv):
     and ``test_accuracy``.
 
     ## Starting state
-    ``n_initial`` candidates, drawn uniformly, were asked about, as were ``n_validation`` samples of the
-    validation split. Everything random is drawn from the seed and the number of the pull, independently of the
-    arms: under one seed, policies on different arms meet the same first labels, answers, learner and random order.
+    Of several pools one was drawn. ``n_initial`` candidates, drawn uniformly, were asked about, as were
+    ``n_validation`` samples of the validation split. Everything random is drawn from the seed and the number of the
+    pull, independently of the arms: under one seed, policies on different arms meet the same first labels, answers,
+    learner and random order.
 
     ## Episode end
     Terminated when the budget doesn't pay for another answer (the last pull may be smaller), when ``horizon`` pulls
@@ -263,6 +279,7 @@ class AnnotationAllocationEnv(CurationEnv):
     | name | default | meaning |
     |---|---|---|
     | pool | builder: digits | a Pool, a path, or a builder's options; with hidden label and class names |
+    | more_pools | – | further pools with the same arms; each episode draws one of all; needs arm_features state |
     | subsets | all | what arms are made of: all, domains, clusters or domains_x_clusters, each × every criterion |
     | criteria | random, entropy, ensemble_entropy, disagreement, margin | see Description |
     | action | hard | hard or soft |

@@ -32,6 +32,7 @@ class AnnotationAllocationConfig(Config):
     """Arguments of AnnotationAllocation-v0, see :class:`AnnotationAllocationEnv`."""
 
     pool: PoolSource = DigitsConfig()
+    more_pools: Many[PoolSource] = ()
     subsets: Literal["all", "domains", "clusters", "domains_x_clusters"] = "all"
     criteria: Many[str] = ("random", "entropy", "ensemble_entropy", "disagreement", "margin")
     action: Literal["hard", "soft"] = "hard"
@@ -80,6 +81,8 @@ class AnnotationAllocationConfig(Config):
                 "validation labels are bought for, and only for, reward.validation_gain, reward.domain_gain and "
                 f"stopping by gain_below_price, actual n_validation: {self.n_validation}"
             )
+        if self.more_pools and self.arm_features != "state":
+            raise ValueError("more_pools needs arm_features 'state': only that means the same on every pool")
         if self.recluster and self.subsets not in ("clusters", "domains_x_clusters"):
             raise ValueError(f"recluster is for arms of clusters, actual subsets: {self.subsets!r}")
         return self

@@ -13,14 +13,14 @@ from curation_gym.envs.campaign import Campaign
 from curation_gym.pools import Pool
 
 
-def make_pool(arrival: np.ndarray | None = None) -> Pool:
-    rng = np.random.default_rng(3)
-    label = rng.integers(4, size=400)
-    embeddings = 2 * rng.standard_normal((4, 6))[label] + rng.standard_normal((400, 6))
-    split = np.where(np.arange(400) % 4 == 3, 2, np.where(np.arange(400) % 8 == 0, 1, 0))
+def make_pool(arrival: np.ndarray | None = None, seed: int = 3, n: int = 400) -> Pool:
+    rng = np.random.default_rng(seed)
+    label = rng.integers(4, size=n)
+    embeddings = 2 * rng.standard_normal((4, 6))[label] + rng.standard_normal((n, 6))
+    split = np.where(np.arange(n) % 4 == 3, 2, np.where(np.arange(n) % 8 == 0, 1, 0))
     return Pool(
         embeddings,
-        domain=(np.arange(400) % 3 == 0).astype(int),
+        domain=(np.arange(n) % 3 == 0).astype(int),
         domain_names=("most", "third"),
         hidden={"label": label},
         split=split,
@@ -206,11 +206,32 @@ def test_state_features_mean_the_same_on_every_pool() -> None:
     assert tasks[0].observation_space == tasks[1].observation_space
 
 
+def test_each_episode_draws_one_of_several_pools() -> None:
+    other = make_pool(seed=4, n=240)
+    config = {"more_pools": [other], "arm_features": "state", "criteria": ["margin", "random"]}
+    core = AnnotationAllocationVectorEnv(8, pool=POOL, budget=40, n_initial=10, **config)
+    core.reset(seed=0)
+    pools = [core.campaign(row).setting.pool for row in range(8)]
+    assert {pool.fingerprint for pool in pools} == {POOL.fingerprint, other.fingerprint}
+    observation, *_ = core.step(np.zeros(8, int))
+    left = core.task.read(observation, "samples_left")
+    np.testing.assert_allclose(left[:, 0], [1 - 20 / len(pool.ids("train")) for pool in pools], rtol=1e-6)
+    alone = start(**(config | {"more_pools": []}))
+    assert core.single_observation_space == alone.single_observation_space, "so that a policy can act on either"
+    assert POOL.fingerprint in core.task.pool_fingerprint
+    assert other.fingerprint in core.task.pool_fingerprint
+
+
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
         ({"stopping": {"kind": "gain_below_price", "price": 0.1}}, "validation labels are bought for"),
         ({"percentile": 100}, "'percentile' = 100"),
+        ({"more_pools": [make_pool()]}, "more_pools needs arm_features 'state'"),
+        (
+            {"more_pools": [{"builder": "digits"}], "arm_features": "state", "subsets": "domains"},
+            r"same arms, actual: most/random, .* \(10\) of .* all/random, .* choose subsets: all",
+        ),
         ({"annotator": {"domain_noise": {"nowhere": 0.5}}}, "nowhere"),
     ],
 )
