@@ -1,0 +1,191 @@
+"""Which uncertainty to ask by: every measure, of every kind of ensemble, on every pool.
+
+    python -m experiments.measures
+
+A campaign asks about the samples of the whole pool that score highest. What counts is the area under its curve of test
+accuracy minus that of random sampling with the same learner and seed, so that learners needn't be equally good.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+from baselines.constant_arm import ConstantArm
+from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.evaluation.labelling import ood_detection
+from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
+from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.seeding import seeds_for
+from curation_gym.signals.uncertainty import MEASURES
+from experiments import options
+from experiments.report import Report
+from experiments.study import Study, StudyError, say, tidy
+from experiments.umc_report import shown
+
+MASTER, SEEDS, QUICK_SEEDS = 0, 5, 2
+RANDOM = "random"
+ENSEMBLES: dict[str, dict[str, Any]] = {
+    "single": {"kind": "linear", "members": 1, "class_weight": "balanced"},
+    "bootstrap": {"kind": "linear", "members": 5, "class_weight": "balanced"},
+    "subspaces": {"kind": "subspaces", "members": 5},
+    "mc_dropout": {"kind": "mc_dropout", "members": 10},
+    "snapshots": {"kind": "checkpoints", "members": 5},
+}
+OF_ONE = ("entropy", "margin", "least_confidence")
+"""What a single model's probabilities tell; of one member the others are these again, or 0."""
+SCALES: dict[str, dict[str, int]] = {
+    "umc_digits": {"budget": 300, "batch": 10, "n_initial": 10},
+    "umc_mixed_text": {"budget": 1500, "batch": 50, "n_initial": 50},
+    "umc_clinc150": {"budget": 1500, "batch": 75, "n_initial": 75},
+    "umc_pacs": {"budget": 1500, "batch": 50, "n_initial": 50},
+}
+"""Coarser than in the study of budgets: there are many campaigns, and networks retrain slowly."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What a unit of the study runs."""
+
+    scenario: Scenario
+    ensemble: str
+    criterion: str
+    seed: int
+
+
+def campaigns(scenario: Scenario, seeds: list[int]) -> dict[str, Campaign]:
+    """Every criterion of every ensemble under every seed, by the unit's name."""
+    return {
+        f"{scenario.name} {ensemble} {criterion} {index}": Campaign(scenario, ensemble, criterion, seed)
+        for index, seed in enumerate(seeds)
+        for ensemble in ENSEMBLES
+        for criterion in (RANDOM, *(OF_ONE if ensemble == "single" else MEASURES))
+    }
+
+
+def run(campaign: Campaign, out: Path) -> pd.DataFrame:
+    """Rows of the area; of random ones also how well each measure of the last learner detects what is out of scope."""
+    scenario, criterion = campaign.scenario, campaign.criterion
+    changed = {"subsets": "all", "criteria": [criterion], "learner": ENSEMBLES[campaign.ensemble]}
+    kwargs = scenario.kwargs_for("evaluation") | SCALES[scenario.name] | changed
+    core = AnnotationAllocationVectorEnv(1, **kwargs)
+    policy = ConstantArm(core.task, arm=f"all/{criterion}")
+    observation, info = core.reset(seed=[campaign.seed])
+    accuracy = {int(info["labels_spent"][0]): float(info["test_accuracy"][0])}
+    done = False
+    while not done:
+        action, _ = policy.predict(observation)
+        observation, _, terminated, _, info = core.step(action)
+        accuracy[int(info["labels_spent"][0])] = float(info["test_accuracy"][0])
+        done = bool(terminated[0])
+    area = area_under_curve(list(accuracy), list(accuracy.values()), end=kwargs["budget"])
+    found = {"test_accuracy_area": area}
+    pool, learner = core.setting.pool, core.campaign(0).learner
+    test = pool.ids("test")
+    outside = pool.hidden["label"][test] < 0
+    if criterion == RANDOM and outside.any():
+        p = learner.predict_proba(test)
+        known = OF_ONE if campaign.ensemble == "single" else MEASURES
+        found |= {f"ood_auroc/{name}": ood_detection(MEASURES[name](p), outside).auroc for name in known}
+    core.close()
+    policy_name = f"{campaign.ensemble}/{criterion}"
+    rows = (
+        tidy(scenario.name, scenario.env, policy_name, campaign.seed, m, kwargs["budget"], v) for m, v in found.items()
+    )
+    return pd.DataFrame(rows)
+
+
+def gains(results: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """A row per measure, a column per ensemble: area minus that of random with the same ensemble, paired by seed."""
+    rows = results[(results["scenario"] == scenario) & (results["metric"] == "test_accuracy_area")]
+    area = rows.pivot(index="seed", columns="policy", values="value")
+    table = []
+    for measure in MEASURES:
+        row = {"measure": measure}
+        for ensemble in ENSEMBLES:
+            policy, base = f"{ensemble}/{measure}", f"{ensemble}/{RANDOM}"
+            row[ensemble] = shown(paired_difference([area[policy]], [area[base]])) if policy in area else "–"
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def detection(results: pd.DataFrame) -> pd.DataFrame:
+    """A row per measure, a column per ensemble: AUROC for what is out of scope; empty where no pool holds any."""
+    rows = results[results["metric"].str.startswith("ood_auroc/")]
+    table: dict[str, dict[str, str]] = {}
+    for (metric, policy), part in rows.groupby(["metric", "policy"]):
+        measure, ensemble = str(metric).removeprefix("ood_auroc/"), str(policy).partition("/")[0]
+        table.setdefault(measure, {"measure": measure})[ensemble] = shown(interval(part["value"]))
+    return pd.DataFrame(list(table.values())).fillna("–")
+
+
+def ranks(results: pd.DataFrame) -> pd.DataFrame:
+    """A row per measure, a column per ensemble: mean rank of its gain within the ensemble, over pools; 1 is best."""
+    rows = results[results["metric"] == "test_accuracy_area"]
+    mean = rows.groupby(["scenario", "policy"])["value"].mean().reset_index()
+    mean[["ensemble", "measure"]] = mean["policy"].str.split("/", expand=True)
+    mean = mean[mean["measure"] != RANDOM]
+    mean["rank"] = mean.groupby(["scenario", "ensemble"])["value"].rank(ascending=False)
+    table = mean.pivot_table(index="measure", columns="ensemble", values="rank", aggfunc="mean")
+    table = table.reindex(index=list(MEASURES), columns=list(ENSEMBLES))
+    return table.map(lambda rank: "–" if np.isnan(rank) else f"{rank:.1f}").reset_index()
+
+
+def main(
+    scenario: Annotated[
+        list[str] | None, typer.Option("--scenario", "-s", help=f"Of {', '.join(SCALES)}; repeatable. Default: all.")
+    ] = None,
+    seeds: options.Seeds = None,
+    out: options.Out = None,
+    jobs: options.Jobs = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    quick: options.Quick = False,
+) -> None:
+    """Compare uncertainty measures."""
+    with options.exits():
+        names = scenario or (["umc_digits"] if quick else list(SCALES))
+        if unknown := sorted(set(names) - set(SCALES)):
+            raise StudyError(f"no scale is set for {unknown[0]}; there are {', '.join(SCALES)}")
+        judged = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        scenarios = [load_scenario(name) for name in names]
+        study = Study(
+            "measures",
+            {
+                "scenarios": [found.model_dump(mode="json") for found in scenarios],
+                "scales": {name: SCALES[name] for name in names},
+                "ensembles": ENSEMBLES,
+                "measures": list(MEASURES),
+                "seeds": len(judged),
+            },
+            label="-".join(name.removeprefix("umc_") for name in names),
+            seeds=judged,
+            step_unit=dict.fromkeys(names, "labels"),
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        for found in scenarios:
+            study.run(run, campaigns(found, judged), jobs=jobs, title=found.name)
+        results = study.results()
+        status = study.finish(results)
+        page = Report("Which uncertainty to ask by").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
+        page.add_heading("Over all pools").add_table(
+            ranks(results), "Mean rank of the gain within an ensemble; 1 is best."
+        )
+        for name in names:
+            caption = f"Area minus random's, {SCALES[name]['budget']} labels, {SCALES[name]['batch']} a pull."
+            page.add_heading(name).add_table(gains(results, name), caption)
+        if len(found_outside := detection(results)):
+            page.add_heading("What is out of scope").add_table(
+                found_outside, "AUROC of the measure for test samples out of scope, learner trained on random labels."
+            )
+        say(f"report: {page.write(study.out)}")
+    raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    typer.run(main)

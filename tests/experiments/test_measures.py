@@ -1,0 +1,81 @@
+"""The study of uncertainty measures: its tables on rows worked out by hand, and one real campaign."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import experiments.measures
+from curation_gym.scenario import load_scenario
+from experiments.measures import ENSEMBLES, Campaign, campaigns, detection, gains, ranks, run
+from experiments.study import tidy
+
+
+def rows(areas: dict[str, list[float]], scenario: str = "pool") -> list[dict[str, object]]:
+    return [
+        tidy(scenario, "env", policy, seed, "test_accuracy_area", 10, value)
+        for policy, values in areas.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+AREAS = {
+    "single/random": [0.5, 0.6],
+    "single/margin": [0.7, 0.8],
+    "single/entropy": [0.4, 0.5],
+    "bootstrap/random": [0.1, 0.2],
+    "bootstrap/margin": [0.1, 0.2],
+    "bootstrap/disagreement": [0.3, 0.4],
+}
+
+
+def test_gains_are_over_random_with_the_same_ensemble() -> None:
+    table = gains(pd.DataFrame(rows(AREAS)), "pool").set_index("measure")
+    assert table.loc["margin", "single"] == "0.200 [0.200, 0.200]"
+    assert table.loc["entropy", "single"] == "-0.100 [-0.100, -0.100]"
+    assert table.loc["disagreement", "bootstrap"] == "0.200 [0.200, 0.200]"
+    assert table.loc["variance", "single"] == "–"
+
+
+def test_ranks_are_within_an_ensemble_and_averaged_over_pools() -> None:
+    turned = AREAS | {"single/entropy": [0.9, 0.9]}
+    table = ranks(pd.DataFrame(rows(AREAS) + rows(turned, "other"))).set_index("measure")
+    assert table.loc["margin", ["single", "bootstrap"]].tolist() == ["1.5", "2.0"]
+    assert table.loc["disagreement", ["single", "bootstrap"]].tolist() == ["–", "1.0"]
+
+
+def test_detection_is_told_where_something_is_out_of_scope() -> None:
+    assert detection(pd.DataFrame(rows(AREAS))).empty
+    found = [tidy("pool", "env", "single/random", seed, "ood_auroc/margin", 10, 0.8) for seed in (0, 1)]
+    assert detection(pd.DataFrame(found)).to_dict("records") == [
+        {"measure": "margin", "single": "0.800 [0.800, 0.800]"},
+    ]
+
+
+def test_a_single_model_is_asked_by_what_it_can_tell() -> None:
+    units = campaigns(load_scenario("umc_digits"), [1])
+    assert {u.criterion for u in units.values() if u.ensemble == "single"} == {
+        "random",
+        "entropy",
+        "margin",
+        "least_confidence",
+    }
+    assert {u.ensemble for u in units.values()} == set(ENSEMBLES)
+
+
+def test_a_campaign_tells_its_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(experiments.measures.SCALES, "umc_digits_junk", {"budget": 40, "batch": 10, "n_initial": 10})
+    scenario = load_scenario("umc_digits_junk")
+    found = run(Campaign(scenario, "bootstrap", "random", 3), tmp_path).set_index("metric")["value"]
+    assert 0.2 < found["test_accuracy_area"] < 0.9
+    assert 0.5 < found["ood_auroc/ensemble_entropy"] <= 1
+
+
+def test_a_scenario_without_a_scale_is_one_plain_message() -> None:
+    app = typer.Typer(add_completion=False)
+    app.command()(experiments.measures.main)
+    result = CliRunner().invoke(app, ["-s", "umc_clinc150_junk"])
+    assert result.exit_code == 2
+    assert "no scale is set for umc_clinc150_junk; there are umc_digits" in result.stderr
