@@ -1,0 +1,307 @@
+"""A causal language model that is fine-tuned on what was selected, a batch of tokens at a time."""
+
+import os
+import pickle
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from curation_gym.config import Config
+from curation_gym.learners.training import Schedule, cosine, seeded, warm_up_then_linear
+from curation_gym.signals.encoders import model_path
+
+_LOSSES = 20  # updates that the running loss is a mean of
+_PATIENCE = 10  # updates in a row without a finite loss, after which going on is pointless
+ModelAndTokenizer = tuple[Any, Any]
+
+
+class LoraConfig(Config):
+    """Low-rank adapters (Hu et al., ICLR 2022) instead of all weights, by the library peft.
+
+    Attributes:
+        rank: of an adapter.
+        alpha: an adapter counts alpha / rank times.
+        dropout: on what goes into an adapter, in [0, 1).
+        targets: names of the modules that get one; by default those that peft knows for the architecture.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = ()
+
+
+class LanguageModelConfig(Config):
+    """How a causal language model is fine-tuned: AdamW (Loshchilov and Hutter, ICLR 2019) and clipped gradients.
+
+    Attributes:
+        model: a hub id, a local directory, or ``package:NAME/DIRECTORY``, that ``AutoModelForCausalLM`` and
+            ``AutoTokenizer`` can load: GPT-NeoX (Pythia), OPT, GPT-2 and others.
+        block: tokens in a row of a batch; documents are packed into rows, each followed by the end-of-text token.
+        batch_size: rows per update.
+        learning_rate: the highest.
+        schedule: of the learning rate over the tokens to come: constant, linear or cosine down to 0.
+        warm_up: share of those tokens in which it rises, in [0, 1).
+        weight_decay: of AdamW.
+        max_norm: gradients are scaled down to this norm.
+        lora: adapters instead of all weights.
+    """
+
+    model: str = Field(min_length=1)
+    block: int = Field(default=64, ge=2)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warm_up: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_norm: float = Field(default=1.0, gt=0)
+    lora: LoraConfig | None = None
+
+    @model_validator(mode="after")
+    def _warm_up_of_a_schedule(self) -> "LanguageModelConfig":
+        if self.warm_up and self.schedule != "linear":
+            raise ValueError(f"warm_up goes with schedule 'linear', actual schedule: {self.schedule!r}")
+        return self
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens per update."""
+        return self.block * self.batch_size
+
+
+class LanguageModelLearner:
+    """Fine-tunes a causal language model on documents as they come.
+
+    Documents are packed: their tokens follow each other, and as soon as there are enough for a batch, the model is
+    updated. What is left waits for the next documents, so nothing is padded and no token is lost.
+
+    A loss that isn't finite is no update: weights and optimizer stay as they were, and ``skipped`` counts it.
+
+    Args:
+        config: how.
+        total_tokens: that will be trained on, over which the learning rate is scheduled.
+        seed: ≥ 0, of dropout and of new adapters.
+        model, tokenizer: instead of loading ``config.model``; the model is trained in place.
+
+    Attributes:
+        tokens: trained on.
+        updates: of the weights.
+        skipped: batches without a finite loss.
+
+    Raises:
+        ImportError: when ``lora`` is given and peft isn't installed.
+        ValueError: when the model can't be loaded.
+    """
+
+    def __init__(
+        self,
+        config: LanguageModelConfig,
+        total_tokens: int,
+        seed: int,
+        model: nn.Module | None = None,
+        tokenizer: Any = None,
+    ) -> None:
+        if (model is None) != (tokenizer is None):
+            raise ValueError("model and tokenizer go together: give both, or neither")
+        self.config, self.total_tokens = config, total_tokens
+        self.tokens, self.updates, self.skipped = 0, 0, 0
+        self._generator = torch.Generator().manual_seed(seed)
+        loaded, self.tokenizer = (model, tokenizer) if model is not None else load_causal(config.model)
+        assert loaded is not None
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model: nn.Module = (loaded if config.lora is None else self._adapted(loaded)).to(self.device)
+        self._optimizer = torch.optim.AdamW(
+            [weight for weight in self.model.parameters() if weight.requires_grad],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self._waiting = np.zeros(0, np.int32)
+        self._losses: deque[float] = deque(maxlen=_LOSSES)
+        self._in_a_row = 0
+        self.model.eval()
+
+    # ---------------------------------------------------------------- training
+    def train_on(self, documents: Sequence[NDArray[np.integer]]) -> int:
+        """Append documents, and update the model while there are tokens for a batch.
+
+        Args:
+            documents: token ids of each, without the end-of-text token.
+
+        Returns:
+            The number of updates.
+
+        Raises:
+            ArithmeticError: when ten batches in a row had no finite loss.
+        """
+        end = np.array([self.tokenizer.eos_token_id], np.int32)
+        parts = [part for document in documents for part in (np.asarray(document, np.int32), end)]
+        self._waiting = np.concatenate([self._waiting, *parts])
+        size, before = self.config.batch_tokens, self.updates
+        n = len(self._waiting) // size
+        if n:
+            batches = torch.from_numpy(self._waiting[: n * size].astype(np.int64)).reshape(n, -1, self.config.block)
+            self._waiting = self._waiting[n * size :].copy()
+            self.model.train()
+            for batch in batches:
+                self._update(batch.to(self.device))
+            self.model.eval()
+        return self.updates - before
+
+    def _update(self, batch: Tensor) -> None:
+        config, scale = self.config, self._schedule(min(self.tokens / max(self.total_tokens, 1), 1.0))
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._seeded():
+            loss: Tensor = self.model(input_ids=batch, labels=batch).loss
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.max_norm)
+        self.tokens += batch.numel()
+        if not torch.isfinite(loss) or not torch.isfinite(norm):
+            self.skipped += 1
+            self._in_a_row += 1
+            self._optimizer.zero_grad(set_to_none=True)
+            if self._in_a_row >= _PATIENCE:
+                raise ArithmeticError(
+                    f"{_PATIENCE} batches in a row had no finite loss, after {self.updates} updates; lower "
+                    f"learning_rate = {config.learning_rate}, or check the model"
+                )
+            return
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.learning_rate * scale
+        self._optimizer.step()
+        self._in_a_row = 0
+        self.updates += 1
+        self._losses.append(float(loss.detach()))
+
+    @property
+    def _schedule(self) -> Schedule:
+        match self.config.schedule:
+            case "constant":
+                return lambda done: 1.0
+            case "linear":
+                return warm_up_then_linear(self.config.warm_up)
+            case "cosine":
+                return cosine
+
+    def _seeded(self) -> AbstractContextManager[None]:
+        """Torch's global generator, which dropout draws from, at the next seed of this learner's own."""
+        return seeded(int(torch.randint(2**62, (), generator=self._generator)))
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last updates in nats per token; NaN before the first."""
+        return float(np.mean(self._losses)) if self._losses else float("nan")
+
+    def tokenize(self, texts: Sequence[str], max_tokens: int | None = None) -> list[NDArray[np.int32]]:
+        """Token ids of each text, without special tokens, cut after ``max_tokens``."""
+        options = {} if max_tokens is None else {"truncation": True, "max_length": max_tokens}
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, **options)["input_ids"]
+        return [np.array(ids, np.int32) for ids in encoded]
+
+    # -------------------------------------------------------------- checkpoints
+    def state(self) -> dict[str, Any]:
+        """Everything that what follows depends on; :meth:`restore` takes it."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "model": {name: value.clone() for name, value in self.model.state_dict().items()},
+            "optimizer": _cloned(self._optimizer.state_dict()),
+            "generator": self._generator.get_state(),
+            "waiting": torch.from_numpy(self._waiting.copy()),
+            "losses": list(self._losses),
+            "counts": (self.tokens, self.updates, self.skipped, self._in_a_row),
+        }
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        """Go to a state, from which training continues to the same tensors at an equal number of threads.
+
+        Raises:
+            ValueError: when it was made with another configuration.
+        """
+        if state["config"] != self.config.model_dump(mode="json"):
+            raise ValueError("the state was made with another configuration of the language model")
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(_cloned(state["optimizer"]))
+        self._generator.set_state(state["generator"])
+        self._waiting = state["waiting"].numpy().copy()
+        self._losses = deque(state["losses"], maxlen=_LOSSES)
+        self.tokens, self.updates, self.skipped, self._in_a_row = state["counts"]
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write :meth:`state`; the file is whole or as it was before.
+
+        Raises:
+            OSError: when it can't be written, for example because the disk is full; what was there is kept.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save(self.state(), scratch)
+            os.replace(scratch, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            scratch.unlink(missing_ok=True)
+            raise OSError(f"{path} can't be written: {error}; what was there is kept") from error
+
+    def load(self, path: Path) -> Self:
+        """Go to the state that :meth:`save` wrote.
+
+        Raises:
+            ValueError: when the file is damaged, or was made with another configuration.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path} is no state of a language model: {error}") from error
+        return self.restore(state)
+
+    def _adapted(self, model: Any) -> Any:
+        if find_spec("peft") is None:
+            raise ImportError("lora needs an optional package: pip install 'curation-gym[lora]'")
+        import peft
+
+        lora = self.config.lora
+        assert lora is not None
+        options = {"target_modules": list(lora.targets)} if lora.targets else {}
+        adapters = peft.LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, task_type="CAUSAL_LM", **options
+        )
+        with self._seeded():
+            return peft.get_peft_model(model, adapters)
+
+
+def load_causal(model: str) -> ModelAndTokenizer:
+    """A causal language model in float32 and its tokenizer.
+
+    Raises:
+        ValueError: when transformers can't load either, or the tokenizer has no end-of-text token.
+    """
+    import transformers
+
+    try:
+        where = model_path(model)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(where).float()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"transformers can't load {model!r} as a causal language model: {error}. Name a local directory, or a hub "
+            "id while online (or in the hub's cache)"
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"the tokenizer of {model!r} has no end-of-text token; set its eos_token")
+    return loaded, tokenizer
+
+
+def _cloned(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _cloned(value) for key, value in state.items()}
+    return [_cloned(value) for value in state] if isinstance(state, list) else state
