@@ -7,75 +7,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from curation_gym.config import Config
+from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.learners.training import Schedule, cosine, seeded, warm_up_then_linear
 from curation_gym.signals.encoders import model_path
 
 _LOSSES = 20  # updates that the running loss is a mean of
 _PATIENCE = 10  # updates in a row without a finite loss, after which going on is pointless
 ModelAndTokenizer = tuple[Any, Any]
-
-
-class LoraConfig(Config):
-    """Low-rank adapters (Hu et al., ICLR 2022) instead of all weights, by the library peft.
-
-    Attributes:
-        rank: of an adapter.
-        alpha: an adapter counts alpha / rank times.
-        dropout: on what goes into an adapter, in [0, 1).
-        targets: names of the modules that get one; by default those that peft knows for the architecture.
-    """
-
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=16.0, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: tuple[str, ...] = ()
-
-
-class LanguageModelConfig(Config):
-    """How a causal language model is fine-tuned: AdamW (Loshchilov and Hutter, ICLR 2019) and clipped gradients.
-
-    Attributes:
-        model: a hub id, a local directory, or ``package:NAME/DIRECTORY``, that ``AutoModelForCausalLM`` and
-            ``AutoTokenizer`` can load: GPT-NeoX (Pythia), OPT, GPT-2 and others.
-        block: tokens in a row of a batch; documents are packed into rows, each followed by the end-of-text token.
-        batch_size: rows per update.
-        learning_rate: the highest.
-        schedule: of the learning rate over the tokens to come: constant, linear or cosine down to 0.
-        warm_up: share of those tokens in which it rises, in [0, 1).
-        weight_decay: of AdamW.
-        max_norm: gradients are scaled down to this norm.
-        lora: adapters instead of all weights.
-    """
-
-    model: str = Field(min_length=1)
-    block: int = Field(default=64, ge=2)
-    batch_size: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=5e-4, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warm_up: float = Field(default=0.0, ge=0, lt=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    max_norm: float = Field(default=1.0, gt=0)
-    lora: LoraConfig | None = None
-
-    @model_validator(mode="after")
-    def _warm_up_of_a_schedule(self) -> "LanguageModelConfig":
-        if self.warm_up and self.schedule != "linear":
-            raise ValueError(f"warm_up goes with schedule 'linear', actual schedule: {self.schedule!r}")
-        return self
-
-    @property
-    def batch_tokens(self) -> int:
-        """Tokens per update."""
-        return self.block * self.batch_size
 
 
 class LanguageModelLearner:
@@ -87,10 +32,11 @@ class LanguageModelLearner:
     A loss that isn't finite is no update: weights and optimizer stay as they were, and ``skipped`` counts it.
 
     Args:
-        config: how.
+        model: a causal language model of transformers, trained in place.
+        tokenizer: its own, with an end-of-text token.
+        config: how it is trained.
         total_tokens: that will be trained on, over which the learning rate is scheduled.
         seed: ≥ 0, of dropout and of new adapters.
-        model, tokenizer: instead of loading ``config.model``; the model is trained in place.
 
     Attributes:
         tokens: trained on.
@@ -99,26 +45,25 @@ class LanguageModelLearner:
 
     Raises:
         ImportError: when ``lora`` is given and peft isn't installed.
-        ValueError: when the model can't be loaded.
+        ValueError: when the tokenizer has no end-of-text token.
     """
 
     def __init__(
         self,
-        config: LanguageModelConfig,
+        model: nn.Module,
+        tokenizer: Any,
+        config: FineTuningConfig,
         total_tokens: int,
-        seed: int,
-        model: nn.Module | None = None,
-        tokenizer: Any = None,
+        seed: int = 0,
     ) -> None:
-        if (model is None) != (tokenizer is None):
-            raise ValueError("model and tokenizer go together: give both, or neither")
-        self.config, self.total_tokens = config, total_tokens
+        if tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer has no end-of-text token; set its eos_token")
+        self.tokenizer, self.config, self.total_tokens = tokenizer, config, total_tokens
         self.tokens, self.updates, self.skipped = 0, 0, 0
-        self._generator = torch.Generator().manual_seed(seed)
-        loaded, self.tokenizer = (model, tokenizer) if model is not None else load_causal(config.model)
-        assert loaded is not None
+        self._generator = torch.Generator()
+        self.reseed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: nn.Module = (loaded if config.lora is None else self._adapted(loaded)).to(self.device)
+        self.model: nn.Module = (model if config.lora is None else self._adapted(model)).to(self.device)
         self._optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
             config.learning_rate,
@@ -128,6 +73,11 @@ class LanguageModelLearner:
         self._losses: deque[float] = deque(maxlen=_LOSSES)
         self._in_a_row = 0
         self.model.eval()
+
+    def reseed(self, seed: int) -> Self:
+        """Draw what follows from another seed."""
+        self._generator.manual_seed(seed)
+        return self
 
     # ---------------------------------------------------------------- training
     def train_on(self, documents: Sequence[NDArray[np.integer]]) -> int:
@@ -226,7 +176,7 @@ class LanguageModelLearner:
             ValueError: when it was made with another configuration.
         """
         if state["config"] != self.config.model_dump(mode="json"):
-            raise ValueError("the state was made with another configuration of the language model")
+            raise ValueError("the state was made with another configuration")
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(_cloned(state["optimizer"]))
         self._generator.set_state(state["generator"])
@@ -281,7 +231,7 @@ def load_causal(model: str) -> ModelAndTokenizer:
     """A causal language model in float32 and its tokenizer.
 
     Raises:
-        ValueError: when transformers can't load either, or the tokenizer has no end-of-text token.
+        ValueError: when transformers can't load either.
     """
     import transformers
 
@@ -294,8 +244,6 @@ def load_causal(model: str) -> ModelAndTokenizer:
             f"transformers can't load {model!r} as a causal language model: {error}. Name a local directory, or a hub "
             "id while online (or in the hub's cache)"
         ) from error
-    if tokenizer.eos_token_id is None:
-        raise ValueError(f"the tokenizer of {model!r} has no end-of-text token; set its eos_token")
     return loaded, tokenizer
 
 

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from curation_gym.config import ConfigError, validated
-from curation_gym.learners.language_model import LanguageModelConfig, LanguageModelLearner, load_causal
+from curation_gym.learners.language_model import LanguageModelLearner, load_causal
+from curation_gym.learners.language_model_config import FineTuningConfig
 from tests.learners.tiny_lm import WORDS, save_tiny, tiny_model, tiny_tokenizer
 
-OPTIONS = {"model": "given", "block": 8, "batch_size": 2, "learning_rate": 0.01}
+OPTIONS = {"block": 8, "batch_size": 2, "learning_rate": 0.01}
 
 
 def make(seed: int = 0, total: int = 4000, dropout: float = 0.0, **options: Any) -> LanguageModelLearner:
-    config = LanguageModelConfig(**(OPTIONS | options))
-    return LanguageModelLearner(config, total, seed, tiny_model(dropout=dropout), tiny_tokenizer())
+    config = FineTuningConfig(**(OPTIONS | options))
+    return LanguageModelLearner(tiny_model(dropout=dropout), tiny_tokenizer(), config, total, seed)
 
 
 def documents(n: int, seed: int = 0) -> list[np.ndarray]:
@@ -139,8 +140,7 @@ def test_a_loss_that_is_not_finite_is_no_update_and_ten_end_the_run() -> None:
 
 @pytest.mark.parametrize("kind", ["gpt_neox", "gpt2", "opt"])
 def test_models_are_loaded_from_a_directory(tmp_path: Path, kind: str) -> None:
-    config = LanguageModelConfig(**(OPTIONS | {"model": str(save_tiny(tmp_path, kind))}))
-    learner = LanguageModelLearner(config, 1000, seed=0)
+    learner = LanguageModelLearner(*load_causal(str(save_tiny(tmp_path, kind))), FineTuningConfig(**OPTIONS), 1000)
     tokens = learner.tokenize(["the boat sails", "soup and soup and soup"], max_tokens=4)
     assert [ids.tolist() for ids in tokens] == [[2, 4, 6], [5, 10, 5, 10]]
     learner.train_on(tokens * 20)
@@ -165,12 +165,10 @@ def test_what_cannot_be_loaded_or_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"can't load '.*empty' as a causal language model"):
         load_causal(str(tmp_path / "empty"))
-    tokenizer = tiny_tokenizer()
-    tokenizer.eos_token = None
-    tiny_model().save_pretrained(tmp_path / "endless")
-    tokenizer.save_pretrained(tmp_path / "endless")
-    with pytest.raises(ValueError, match="no end-of-text token"):
-        load_causal(str(tmp_path / "endless"))
+    endless = tiny_tokenizer()
+    endless.eos_token = None
+    with pytest.raises(ValueError, match="no end-of-text token; set its eos_token"):
+        LanguageModelLearner(tiny_model(), endless, FineTuningConfig(**OPTIONS), 10)
     learner = make()
     (tmp_path / "bad.pt").write_bytes(b"no state")
     with pytest.raises(ValueError, match="is no state of a language model"):
@@ -179,9 +177,7 @@ def test_what_cannot_be_loaded_or_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="another configuration"):
         make(block=4).load(tmp_path / "lm.pt")
     with pytest.raises(ConfigError, match="warm_up goes with schedule 'linear'"):
-        validated(LanguageModelConfig, OPTIONS | {"schedule": "cosine", "warm_up": 0.1}, "here")
-    with pytest.raises(ValueError, match="model and tokenizer go together"):
-        LanguageModelLearner(LanguageModelConfig(**OPTIONS), 10, 0, model=tiny_model())
+        validated(FineTuningConfig, OPTIONS | {"schedule": "cosine", "warm_up": 0.1}, "here")
 
 
 def test_a_full_disk_keeps_the_state_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
