@@ -4,11 +4,14 @@ it."""
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from curation_gym.config import Config
 from curation_gym.pools.common import code_versions
 from curation_gym.pools.pool import Pool, Provenance
+
+_CONCENTRATION = 6.0  # of the Beta distributions around a domain's mean: a standard deviation of 0.19 around 0.5
 
 
 class SyntheticConfig(Config):
@@ -24,6 +27,8 @@ class SyntheticConfig(Config):
         signal_noise: standard deviation of what is added to quality to make the ``utility`` signal, before it
             is clipped to [0, 1].
         weight_spread: standard deviation of the log of the clusters' weights.
+        n_domains: domains that the clusters are dealt out to in turn, differing in utility and in how safe they truly
+            are; true safety is hidden then, and takes the place of the ``safety`` signal. None: one domain.
         seed: of everything drawn.
     """
 
@@ -35,7 +40,14 @@ class SyntheticConfig(Config):
     spread: float = Field(default=0.6, ge=0)
     signal_noise: float = Field(default=0.1, ge=0)
     weight_spread: float = Field(default=0.7, ge=0)
+    n_domains: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _dealt_out(self) -> "SyntheticConfig":
+        if self.n_domains is not None and self.n_domains > self.n_clusters:
+            raise ValueError(f"n_domains must be <= n_clusters = {self.n_clusters}, actual value: {self.n_domains}")
+        return self
 
 
 def depends_on(config: SyntheticConfig) -> dict[str, str]:
@@ -49,6 +61,10 @@ def build(config: SyntheticConfig) -> Pool:
     Signals: ``utility`` = clip(quality + noise), ``safety`` and ``alignment`` independent Beta(4, 2). Hidden:
     ``group``, ``cluster`` (numbered across groups), ``cluster_weight`` (sums to 1 over a group's clusters)
     and ``quality`` ~ Beta(2, 3), the probability that a sample alone covers its cluster.
+
+    With domains, quality ~ Beta(6 m, 6 (1 − m)) in a domain of mean m, and hidden ``truth`` likewise with a mean of
+    its own. In every group each of the two takes the same ``n_domains`` means, evenly spaced from 0.25 to 0.75, in an
+    order of its own: what a domain's name says of it holds in one group only.
     """
     rng = np.random.default_rng(config.seed)
     n, k, g, d = config.n_samples, config.n_clusters, config.n_groups, config.dimension
@@ -62,16 +78,30 @@ def build(config: SyntheticConfig) -> Pool:
     embeddings *= config.spread / np.sqrt(d)
     embeddings += centres[rows, local]
     embeddings /= np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    quality = rng.beta(2, 3, g * n)
+    names = ("all",) if config.n_domains is None else tuple(f"d{i}" for i in range(config.n_domains))
+    domain, several = local % len(names), len(names) > 1
+    quality = _around_means(rng, domain, len(names)) if several else rng.beta(2, 3, g * n)
     utility = np.clip(quality + config.signal_noise * rng.standard_normal(g * n), 0, 1)
+    safety = {"truth": _around_means(rng, domain, len(names))} if several else {"safety": rng.beta(4, 2, g * n)}
+    signals = {"utility": utility, "alignment": rng.beta(4, 2, g * n)}
     return Pool(
         embeddings.reshape(g * n, d),
-        {"utility": utility, "safety": rng.beta(4, 2, g * n), "alignment": rng.beta(4, 2, g * n)},
+        signals if several else signals | safety,
+        domain=domain.ravel(),
+        domain_names=names,
         hidden={
             "group": np.repeat(np.arange(g, dtype=np.int32), n),
             "cluster": (rows * k + local).ravel().astype(np.int32),
             "cluster_weight": weights[rows, local].ravel(),
             "quality": quality,
-        },
+        }
+        | (safety if several else {}),
         provenance=Provenance("synthetic", "none", config.model_dump(mode="json"), depends_on(config)),
     )
+
+
+def _around_means(rng: np.random.Generator, domain: NDArray[np.integer], n_domains: int) -> NDArray[np.float64]:
+    """A number in [0, 1] per sample whose expectation is its domain's mean; ``domain`` is (groups, samples)."""
+    means = rng.permuted(np.tile(np.linspace(0.25, 0.75, n_domains), (len(domain), 1)), axis=1)
+    mean = np.take_along_axis(means, domain, axis=1).ravel()
+    return rng.beta(_CONCENTRATION * mean, _CONCENTRATION * (1 - mean))
