@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation_gym.config import ConfigError
-from curation_gym.envs.base import CurationEnv, Rows
+from curation_gym.envs.base import Arrays, CurationEnv, Rows
 from curation_gym.envs.selection import SelectionConfig, SelectionVectorEnv
-from curation_gym.task import Task
 
 ENV_ID = "CurationGym/CoverageSelection-v0"
 
@@ -26,8 +25,7 @@ class CoverageSelectionVectorEnv(SelectionVectorEnv):
     config_model: ClassVar[type[SelectionConfig]] = CoverageSelectionConfig
     config: CoverageSelectionConfig
 
-    def _setup(self, config: dict[str, object]) -> Task:
-        task = super()._setup(config)
+    def _prepare(self) -> None:
         hidden = self.pool.hidden
         for name in ("cluster", "cluster_weight", "quality"):
             if name not in hidden:
@@ -44,7 +42,6 @@ class CoverageSelectionVectorEnv(SelectionVectorEnv):
             self._group_weights[group, : len(codes)] = hidden["cluster_weight"][ids[first]]
         self._miss = np.ones((self.num_envs, self._group_weights.shape[1]))
         self._weights = np.zeros_like(self._miss)
-        return task
 
     def _score_weights(self) -> dict[str, float]:
         return {self.config.quality_signal: 1.0}
@@ -53,14 +50,14 @@ class CoverageSelectionVectorEnv(SelectionVectorEnv):
         self._miss[rows] = 1
         self._weights[rows] = self._group_weights[groups]
 
-    def _value(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         before = self._miss[rows]
         after = before.copy()
         where, item = np.nonzero(picked)
-        chosen = ids[where, item]
+        chosen = self._plan[rows[where], step[where], item]
         np.multiply.at(after, (where, self._local[chosen]), 1 - self.pool.hidden["quality"][chosen])
         self._miss[rows] = after
-        return np.asarray((self._weights[rows] * (before - after)).sum(1))
+        return {"raw_reward": (self._weights[rows] * (before - after)).sum(1)}
 
     def _best_plan(self, row: int) -> tuple[NDArray[np.bool_], float]:
         ids = self._plan[row].ravel()

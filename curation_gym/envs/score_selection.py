@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.envs.base import CurationEnv, Rows
-from curation_gym.envs.selection import SelectionConfig, SelectionVectorEnv
+from curation_gym.envs.base import Arrays, CurationEnv, Rows
+from curation_gym.envs.selection import SelectionConfig, SelectionVectorEnv, Weights
 
 ENV_ID = "CurationGym/ScoreSelection-v0"
 
@@ -16,15 +16,11 @@ class ScoreSelectionConfig(SelectionConfig):
     """Arguments of ScoreSelection-v0, see :class:`ScoreSelectionEnv`."""
 
     reward: Literal["sum", "mean"] = "sum"
-    weights: dict[str, float] = Field(
-        default_factory=lambda: {"safety": 0.4, "alignment": 0.3, "utility": 0.3}, validate_default=True
-    )
+    weights: Weights = Field(default_factory=lambda: {"safety": 0.4, "alignment": 0.3, "utility": 0.3})
     min_batch_size: int = Field(1, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSelectionConfig":
-        if min(self.weights.values(), default=-1) < 0 or abs(sum(self.weights.values()) - 1) > 1e-6:
-            raise ValueError(f"weights must be >= 0 and sum to 1, actual value: {self.weights}")
         if self.min_batch_size > self.n_items:
             raise ValueError(f"min_batch_size must be <= n_items = {self.n_items}, actual value: {self.min_batch_size}")
         return self
@@ -40,15 +36,15 @@ class ScoreSelectionVectorEnv(SelectionVectorEnv):
     def _score_weights(self) -> dict[str, float]:
         return self.config.weights
 
-    def _value(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = np.where(picked, self._score(ids), 0).sum(1, dtype=np.float64)
+    def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
+        total = np.where(picked, self._score(rows, step), 0).sum(1, dtype=np.float64)
         if self.config.reward == "sum":
-            return total
-        return np.asarray(total / np.maximum(picked.sum(1), self.config.min_batch_size))
+            return {"raw_reward": total}
+        return {"raw_reward": total / np.maximum(picked.sum(1), self.config.min_batch_size)}
 
     def _best_plan(self, row: int) -> tuple[NDArray[np.bool_], float]:
         cfg = self.config
-        scores = self._score(self._plan[row]).astype(np.float64)
+        scores = self._score(row).astype(np.float64)
         eligible, scale = np.ones(scores.shape, np.bool_), 1.0
         if cfg.reward == "mean":
             # More than the floor lowers a step's mean and costs budget; up to the floor each item adds score / floor.

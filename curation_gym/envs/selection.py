@@ -1,11 +1,11 @@
 """What every Selection environment shares: a stream of candidates, probabilities p_i, a budget, novelty."""
 
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from curation_gym.config import Config, ConfigError, validated
 from curation_gym.envs.base import Arrays, CurationVectorEnv, Rows, StepResult
@@ -17,6 +17,16 @@ from curation_gym.task import Column, Task
 
 PACE = 4.0
 """The largest pace that is observed."""
+
+
+def _convex(weights: dict[str, float]) -> dict[str, float]:
+    if min(weights.values(), default=-1) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
+        raise ValueError(f"must be >= 0 and sum to 1, actual value: {weights}")
+    return weights
+
+
+Weights = Annotated[dict[str, float], AfterValidator(_convex)]
+"""Signal → weight, ≥ 0; they sum to 1."""
 
 
 class SelectionConfig(Config):
@@ -57,14 +67,14 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     config_model: ClassVar[type[SelectionConfig]] = SelectionConfig
     info_type: ClassVar[type] = SelectionInfo
-    STATE: ClassVar[tuple[Column, ...]] = (Column("novelty"), Column("freshness"))
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(self.config_model, config, self.env_id)
         self.pool = pool = build_pool(cfg.pool)
         self.score_weights = self._score_weights()
+        state = self._state()
         for name in self.score_weights:
-            if name not in pool.signals:
+            if name not in pool.signals and name not in {column.name for column in state}:
                 raise ConfigError(f"{self.env_id}: the pool has no signal {name!r}; it has {sorted(pool.signals)}")
         ids = pool.ids(cfg.split)
         group = pool.hidden.get("group", np.zeros(len(pool), np.int32))
@@ -78,25 +88,29 @@ class SelectionVectorEnv(CurationVectorEnv):
                     f"{self.env_id}: pool too small: an episode shows n_items × horizon = {needed} different samples, "
                     f"the {cfg.split} split has {len(members)}; lower n_items or horizon, or take a larger pool"
                 )
+        self._prepare()
         before, after = columns_before(pool), columns_after(pool)
-        self._dynamic = slice(len(before), len(before) + len(self.STATE))
-        self._table = feature_table(pool, len(self.STATE)) if cfg.observation == "dense" else None
-        e, t, n, b = self.num_envs, cfg.horizon, cfg.n_items, cfg.budget
+        self._dynamic = slice(len(before), len(before) + len(state))
+        self._table = feature_table(pool, len(state)) if cfg.observation == "dense" else None
+        offers = self._offers()
+        self._price = np.array([1] * cfg.n_items + offers)
+        e, t, n, b = self.num_envs, cfg.horizon, cfg.n_items + len(offers), cfg.budget
         self._plan = np.zeros((e, t, n), np.int32)
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
         self._kept = np.zeros((e, b, pool.dimension), np.float32)  # unit embeddings of what was selected
         self._kept_log_miss = np.zeros((e, b), np.float32)
+        self._selected = np.zeros(e, np.int64)
         self._step = np.zeros(e, np.int64)
         self._left = np.zeros(e, np.int64)
         self._total = np.zeros(e)
-        self._shown = np.zeros((e, n), np.int32)  # the last step's candidates, probabilities and choice, for render
+        self._shown = np.zeros(e, np.int64)  # the last step, its probabilities and choice, for render
         self._shown_p = np.zeros((e, n), np.float32)
         self._shown_pick = np.zeros((e, n), np.bool_)
         return Task(
             env_id=self.env_id,
             family="selection",
-            item=before + self.STATE + after,
+            item=before + state + after,
             context=(Column("budget_left", b), Column("steps_left", t), Column("pace", high=PACE)),
             dynamic=(self._dynamic.start, self._dynamic.stop),
             n_items=n,
@@ -116,22 +130,40 @@ class SelectionVectorEnv(CurationVectorEnv):
     def __setstate__(self, state: dict[str, Any]) -> None:
         dense = state.pop("_table")
         vars(self).update(state)
-        self._table = feature_table(self.pool, len(self.STATE)) if dense else None
+        self._table = feature_table(self.pool, self._dynamic.stop - self._dynamic.start) if dense else None
 
     # ------------------------------------------------ what a subclass states
     def _score_weights(self) -> dict[str, float]:
         """How the observable score of a sample is composed of its signals; weights sum to at most 1."""
         raise NotImplementedError
 
-    def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:
-        """Reset what the value of a selection depends on."""
+    def _state(self) -> tuple[Column, ...]:
+        """What changes of a candidate while curating; what :meth:`_write_state` writes."""
+        return (Column("novelty"), Column("freshness"))
 
-    def _value(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Reward of selecting ``ids[picked]``; ids and picked have shape (len(rows), n_items)."""
+    def _offers(self) -> list[int]:
+        """Prices of what the budget can buy beside candidates; each is an item after them."""
+        return []
+
+    def _prepare(self) -> None:
+        """Check the pool for what the value depends on, and prepare that.
+
+        Raises:
+            ConfigError: when something is missing; it says what to do.
+        """
+
+    def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:
+        """Reset what the value of a selection depends on; the streams are drawn."""
+
+    def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
+        """What the choice ``self._plan[rows, step][picked]`` pays: ``raw_reward``, and what else info tells of it.
+
+        ``step`` has one entry per row, ``picked`` the shape (len(rows), items).
+        """
         raise NotImplementedError
 
     def _best_plan(self, row: int) -> tuple[NDArray[np.bool_], float]:
-        """The choice (horizon, n_items) of largest return in hindsight, and that return."""
+        """The choice (horizon, items) of largest return in hindsight, and that return."""
         raise NotImplementedError
 
     # --------------------------------------------------------------- dynamics
@@ -143,59 +175,59 @@ class SelectionVectorEnv(CurationVectorEnv):
             groups[i] = rng.integers(len(self._groups)) if len(self._groups) > 1 else 0
             members = self._groups[groups[i]]
             drawn = rng.choice(len(members), cfg.horizon * cfg.n_items, replace=False)
-            self._plan[row] = members[drawn].reshape(cfg.horizon, cfg.n_items)
+            self._plan[row, :, : cfg.n_items] = members[drawn].reshape(cfg.horizon, cfg.n_items)
             rng.random(out=self._uniform[row], dtype=np.float32)
             rng.random(out=self._priority[row], dtype=np.float32)
+        self._selected[rows] = 0
         self._step[rows] = 0
         self._left[rows] = cfg.budget
         self._total[rows] = 0
-        self._shown[rows] = self._plan[rows, 0]
+        self._begin_value(rows, groups)
+        self._shown[rows] = 0
         self._shown_p[rows] = 0
         self._shown_pick[rows] = False
-        self._begin_value(rows, groups)
         return {}
 
     def _advance(self, rows: Rows, actions: NDArray[Any]) -> StepResult:
         cfg = self.config
         step, left = self._step[rows], self._left[rows]
-        ids = self._plan[rows, step]
-        picked = self._uniform[rows, step] < actions
-        if (picked.sum(1) > left).any():
+        picked = (self._uniform[rows, step] < actions) & (self._mask()[rows] > 0)
+        if (picked @ self._price > left).any():
             order = np.argsort(np.where(picked, self._priority[rows], np.inf), axis=1)
+            spent = np.cumsum(np.take_along_axis(picked * self._price, order, axis=1), axis=1)
             rank = np.argsort(order, axis=1)
-            picked &= rank < left[:, None]
-        reward = self._value(rows, ids, picked)
-        self._keep(rows, ids, picked)
-        count = picked.sum(1)
-        self._left[rows] -= count
+            picked &= np.take_along_axis(spent <= left[:, None], rank, axis=1)
+        info = self._pay(rows, step, picked)
+        self._keep(rows, step, picked[:, : cfg.n_items])
+        self._left[rows] -= picked @ self._price
         self._step[rows] += 1
-        self._total[rows] += reward
-        self._shown[rows], self._shown_p[rows], self._shown_pick[rows] = ids, actions, picked
+        self._total[rows] += info["raw_reward"]
+        self._shown[rows], self._shown_p[rows], self._shown_pick[rows] = step, actions, picked
         terminated = (self._left[rows] == 0) | (self._step[rows] == cfg.horizon)
-        info = {
-            "raw_reward": reward,
-            "selected": count,
-            "budget_left": self._left[rows],
-        }
-        return reward, terminated, info
+        info |= {"selected": picked[:, : cfg.n_items].sum(1), "budget_left": self._left[rows]}
+        return info["raw_reward"], terminated, info
 
-    def _keep(self, rows: Rows, ids: NDArray[np.int32], picked: NDArray[np.bool_]) -> None:
-        """Append what was picked to the rows' memories."""
-        where, item = np.nonzero(picked)
+    def _keep(self, rows: Rows, step: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
+        """Append the candidates that were chosen to the rows' memories."""
+        where, item = np.nonzero(chosen)
         if not len(where):
             return
-        place = (self.config.budget - self._left[rows])[:, None] + np.cumsum(picked, axis=1) - 1
-        chosen = ids[where, item]
-        vectors = self.pool.embeddings[chosen]
+        place = self._selected[rows][:, None] + np.cumsum(chosen, axis=1) - 1
+        here, there = (rows[where], step[where], item), (rows[where], place[where, item])
+        vectors = self.pool.embeddings[self._plan[here]]
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self._kept[rows[where], place[where, item]] = vectors / np.maximum(norms, 1e-12)
-        self._kept_log_miss[rows[where], place[where, item]] = np.log1p(-np.minimum(self._score(chosen), 0.999))
+        self._kept[there] = vectors / np.maximum(norms, 1e-12)
+        self._kept_log_miss[there] = np.log1p(-np.minimum(self._score(*here), 0.999))
+        self._selected[rows] += chosen.sum(1)
 
-    def _score(self, ids: NDArray[np.integer]) -> NDArray[np.float32]:
-        total = np.zeros(np.shape(ids), np.float32)
-        for name, weight in self.score_weights.items():
-            total += np.float32(weight) * self.pool.signals[name][ids]
-        return total
+    def _score(self, *where: Any) -> NDArray[np.float32]:
+        """What can be seen of how good the items at ``where`` are; an index (row, step, item) into the plan."""
+        weighted = [np.float32(weight) * self._signal(name, *where) for name, weight in self.score_weights.items()]
+        return np.asarray(sum(weighted[1:], start=weighted[0]))
+
+    def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
+        signal: NDArray[np.float32] = self.pool.signals[name][self._plan[where]]
+        return signal
 
     # ------------------------------------------------------------ observation
     def _observe(self, out: Arrays) -> None:
@@ -213,7 +245,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         out["context"][:, 1] = 1 - self._step / self.config.horizon
         budget, time = out["context"][:, 0], np.maximum(out["context"][:, 1], 1 / self.config.horizon)
         out["context"][:, 2] = np.minimum(budget / time, PACE)
-        out["mask"][:] = 1
+        out["mask"][:] = self._mask()
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""
@@ -221,7 +253,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         state[..., 0], state[..., 1] = 1, 1
         # Row by row, since BLAS rounds by shape: a row of many then equals the scalar environment bit for bit, and
         # none pays for how much another has selected.
-        for row, used in enumerate(self.config.budget - self._left):
+        for row, used in enumerate(self._selected):
             if used:
                 dot = self._kept[row, :used] @ vectors[row].T
                 near = dot > self.config.near * length[row]
@@ -237,8 +269,10 @@ class SelectionVectorEnv(CurationVectorEnv):
             ("budget spent", spent, float(cfg.budget)),
             ("return", float(self._total[row]), float("nan")),
         ]
-        scores = self._score(self._shown[row])
-        return render_items(self, title, scores, self._shown_p[row], self._shown_pick[row], gauges)
+        scores = self._score(row, self._shown[row])
+        candidates = slice(self.config.n_items)
+        shown = scores[candidates], self._shown_p[row, candidates], self._shown_pick[row, candidates]
+        return render_items(self, title, *shown, gauges)
 
     # ----------------------------------------------------------------- truth
     def optimum(self) -> NDArray[np.float64]:
@@ -246,5 +280,5 @@ class SelectionVectorEnv(CurationVectorEnv):
         return np.array([self._best_plan(row)[1] for row in range(self.num_envs)])
 
     def optimal_plan(self, rows: Rows) -> NDArray[np.bool_]:
-        """What the hindsight optimum selects in the current episode of each of ``rows``: (rows, horizon, n_items)."""
+        """What the hindsight optimum selects in the current episode of each of ``rows``: (rows, horizon, items)."""
         return np.stack([self._best_plan(int(row))[0] for row in rows])

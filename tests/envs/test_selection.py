@@ -181,7 +181,7 @@ def test_probability_is_the_frequency_of_selection(small_pool: Pool) -> None:
     ("kwargs", "message"),
     [
         ({"budget": 2000}, "budget = 2000 exceeds the n_items × horizon"),
-        ({"weights": {"safety": 0.5, "utility": 0.2}}, "weights must be >= 0 and sum to 1"),
+        ({"weights": {"safety": 0.5, "utility": 0.2}}, "weights: must be >= 0 and sum to 1"),
         ({"weights": {"beauty": 1.0}}, "the pool has no signal 'beauty'; it has"),
         ({"pool": {"builder": "nothing"}}, "pool.builder must be one of"),
         ({"reward": "median"}, "'reward' = 'median'"),
