@@ -22,6 +22,7 @@ SELECTION = [env_id for env_id in IDS if "Selection" in env_id]
 SMALL = {
     "CurationGym/ScoreSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
     "CurationGym/CoverageSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
+    "CurationGym/BiasedSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12, "audit_every": 2, "audit_size": 2},
     "CurationGym/RottingArms-v0": {"n_arms": 4, "horizon": 9, "late_arms": 2},
     "CurationGym/AnnotationAllocation-v0": {"budget": 60, "batch": 10, "learner": {"kind": "linear", "members": 2}},
 }
