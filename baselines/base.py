@@ -12,6 +12,8 @@ from curation_gym.task import Observation, Task
 class SelectionRule:
     """A Selection policy without memory or randomness; the environment draws and trims to the budget.
 
+    It selects candidates only: where an environment offers audits as items, a rule sees them as masked.
+
     Raises:
         PolicyError: for a task of another family, or one whose items have no signals.
     """
@@ -35,7 +37,11 @@ class SelectionRule:
         deterministic: bool = False,
     ) -> tuple[NDArray[np.float32], Any]:
         """p_i of shape (..., n_items), 0 where masked."""
-        return np.where(observation["mask"] > 0, self.probabilities(observation), 0).astype(np.float32), state
+        mask = observation["mask"]
+        if "is_audit" in self.task.item_features:
+            mask = mask * (self.task.read(observation, "is_audit") < 0.5)
+        p = self.probabilities({**observation, "mask": mask})
+        return np.where(mask > 0, p, 0).astype(np.float32), state
 
     def check_fraction(self, **values: float) -> None:
         """Raise PolicyError for a value outside [0, 1]."""

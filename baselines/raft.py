@@ -42,6 +42,35 @@ class Raft(SelectionRule):
         return rank < self.k
 
 
+class Calibrated(Raft):
+    """Rank by a score in which safety counts only as far as its classifier can be trusted on average.
+
+    The strongest static rule where that classifier is biased: what is known of its biases before the first audit.
+
+    Args:
+        task: a Selection task that values safety.
+        seed: not used.
+        share: see :class:`Raft`.
+        trust: factor of safety's weight, in [0, 1].
+
+    Raises:
+        PolicyError: for a task that doesn't value safety.
+    """
+
+    search_space: ClassVar[SearchSpace] = {**Raft.search_space, "trust": (0.0, 1.0)}
+
+    def __init__(self, task: Task, *, seed: int | None = None, share: float | None = None, trust: float = 0.5) -> None:
+        super().__init__(task, seed=seed, share=share)
+        self.check_fraction(trust=trust)
+        if "safety" not in task.score_weights:
+            raise PolicyError(f"Calibrated needs a task that values safety, {task.env_id} doesn't")
+        self.distrusted = (1 - trust) * task.score_weights["safety"]
+        self.trust = trust
+
+    def worth(self, observation: Observation) -> NDArray[np.float64]:
+        return self.task.score(observation) - self.distrusted * self.task.read(observation, "safety")
+
+
 class Greedy(Raft):
     """Rank the candidates of a step by score × freshness, the observable estimate of what each would add.
 

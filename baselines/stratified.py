@@ -10,8 +10,8 @@ from curation_gym.task import Observation, Task
 class Stratified(SelectionRule):
     """Random selection whose expected count is the same for every domain present in a step.
 
-    p_i = rate · n / (D · n_d) for a candidate of a domain with n_d of the step's n candidates, D domains present, and
-    rate = budget / (horizon · n_items); capped at 1. On a pool with one domain it is uniform random selection.
+    p_i = budget / (horizon · D · n_d) for a candidate of a domain with n_d of the step's candidates and D domains
+    present; capped at 1. On a pool with one domain it is uniform random selection.
     """
 
     def __init__(self, task: Task, *, seed: int | None = None) -> None:
@@ -20,12 +20,11 @@ class Stratified(SelectionRule):
 
     def probabilities(self, observation: Observation) -> NDArray[np.float64]:
         task, mask = self.task, observation["mask"] > 0
-        rate = task.budget / (task.horizon * task.n_items)
+        per_step = task.budget / task.horizon
         if not self.domains:
-            return np.where(mask, rate, 0.0)
+            return np.minimum(per_step / np.maximum(mask.sum(-1, keepdims=True), 1), 1.0) * mask
         member = np.stack([task.read(observation, name) for name in self.domains], axis=-1) * mask[..., None]
         count = member.sum(-2, keepdims=True)
         present = (count > 0).sum(-1)
         own = (member * count).sum(-1)
-        share = mask.sum(-1, keepdims=True) / np.maximum(present * own, 1)
-        return np.minimum(rate * share, 1.0)
+        return np.minimum(per_step / np.maximum(present * own, 1), 1.0)

@@ -15,6 +15,8 @@ POLICIES = {
     "novelty_filter": "baselines.static_filter:NoveltyFilter",
     "raft": "baselines.raft:Raft",
     "greedy": "baselines.raft:Greedy",
+    "calibrated": "baselines.raft:Calibrated",
+    "audit_corrected": "baselines.audit_corrected:AuditCorrected",
     "round_robin": "baselines.round_robin:RoundRobin",
     "uncertainty": "baselines.uncertainty:Uncertainty",
     "ensemble_uncertainty": "baselines.uncertainty:EnsembleUncertainty",
