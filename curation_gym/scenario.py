@@ -82,6 +82,8 @@ class Scenario(Config):
         curves: more info keys to record against what was spent; the metric's own is, unless it is a ``sum``.
         agents: training settings by agent name.
         policies: what a benchmark compares by default.
+        static: those of them that don't adapt to what they see in an episode. The best of these and the optimum are
+            the ends of the gap of which a benchmark tells how much the others close.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -93,6 +95,15 @@ class Scenario(Config):
     curves: Many[str] = ()
     agents: dict[str, Training] = Field(default_factory=dict)
     policies: Many[Annotated[str, Field(min_length=1)]] = ()
+    static: Many[str] = ()
+
+    @model_validator(mode="after")
+    def _static_policies(self) -> "Scenario":
+        if unknown := sorted(set(self.static) - set(self.policies)):
+            raise ValueError(
+                f"static must be among policies = {', '.join(self.policies)}; actual value: {unknown[0]!r}"
+            )
+        return self
 
     def kwargs_for(self, role: Role) -> Kwargs:
         """The environment's arguments in a role; ``hidden`` has no overrides."""

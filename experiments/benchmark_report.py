@@ -40,6 +40,11 @@ CROSSINGS = (
     "never reached it counts as the whole budget, so it never makes a saving."
 )
 
+GAP = (
+    " Gap closed: (policy − {0}) / (optimum − {0}), a ratio of means, {0} being the best of those that don't adapt to "
+    "what they see in an episode."
+)
+
 
 def report(board: Leaderboard, study: Study) -> Report:
     """Everything that the study found, most important first."""
@@ -119,7 +124,8 @@ def _task(page: Report, task: TaskBoard, color: dict[str, str], unit: str) -> No
     scenario, name = task.scenario, task.scenario.name
     page.add_heading(name).add_text(scenario.description)
     optimum = "" if task.optimum is None else f" Mean of the optimum: {task.optimum.mean():.3f}."
-    page.add_table(task.table(), f"{scenario.env}; estimates with 95 % intervals.{optimum}")
+    gap = "" if task.static is None else GAP.format(task.static)
+    page.add_table(task.table(), f"{scenario.env}; estimates with 95 % intervals.{optimum}{gap}")
     for policy, n_seeds in task.incomplete.items():
         page.add_text(f"{policy} finished only {n_seeds} seeds and isn't ranked.")
     if task.note:

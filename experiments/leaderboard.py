@@ -14,6 +14,7 @@ from curation_gym.evaluation.statistics import (
     Scores,
     bootstrap,
     first_crossing,
+    gap_closed,
     interquartile_mean,
     interval,
     labels_to_target,
@@ -104,6 +105,12 @@ class TaskBoard:
             return self.normalized or self.scores
         return {policy: score - self.scores[RANDOM] for policy, score in self.scores.items()}
 
+    @property
+    def static(self) -> str | None:
+        """The best of the scenario's static policies; None when none was compared, or the optimum isn't known."""
+        static = [policy for policy in self.scores if policy in self.scenario.static]
+        return static[0] if static and self.optimum is not None else None
+
     def tidy(self) -> pd.DataFrame:
         """Rows of the normalised score."""
         rows = self.results[self.results["metric"] == self.metric]
@@ -127,8 +134,18 @@ class TaskBoard:
             if RANDOM in self.scores and policy != RANDOM:
                 pair = [self.comparable[policy]], [self.comparable[RANDOM]]
                 row["P(better than random)"] = str(probability_of_improvement(*pair))
+            if self.static is not None and policy not in (RANDOM, *self.scenario.static):
+                row |= self._gap(score, self.scores[self.static])
             rows.append(row)
         return pd.DataFrame(rows).fillna("")
+
+    def _gap(self, score: NDArray[np.float64], static: NDArray[np.float64]) -> dict[str, str]:
+        """The share of the gap that is closed; where there may be no gap, what there is in absolute terms."""
+        assert self.optimum is not None
+        try:
+            return {"gap closed": str(gap_closed(score, static, self.optimum))}
+        except ValueError:
+            return {f"difference from {self.static}": str(paired_difference([score], [static]))}
 
     def curves(self, key: str) -> dict[str, figures.Band]:
         """Policy → mean curve of an info key, with its interval."""

@@ -77,6 +77,7 @@ def test_what_is_recorded() -> None:
         ({"env": "CartPole-v1"}, "'env' = 'CartPole-v1' has no native vector environment with a config_model"),
         ({"metric": {"aggregate": "median"}}, "'metric.aggregate' = 'median': .*'sum', 'last' or 'area'"),
         ({"metric": {"targets": [0.9]}}, "targets need a curve"),
+        ({"policies": ["ucb1"], "static": ["ucb"]}, "static must be among policies = ucb1; actual value: 'ucb'"),
         (
             {"metric": {"name": "test_accuracy", "info": "test_accuracy", "aggregate": "area"}},
             "name must differ from info",

@@ -124,6 +124,38 @@ def paired_difference(x: Scores, y: Scores, *, n: int = 2000, confidence: float 
     return bootstrap(mean, differences, n=n, confidence=confidence, seed=seed)
 
 
+def gap_closed(
+    policy: ArrayLike,
+    static: ArrayLike,
+    optimum: ArrayLike,
+    *,
+    n: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """(policy − static) / (optimum − static): the share of what adapting is worth that a policy gets.
+
+    A ratio of means; seeds are resampled in triples.
+
+    Args:
+        policy, static, optimum: (n_seeds,), the same seeds in the same order; ``static`` of a policy that doesn't
+            adapt.
+
+    Raises:
+        ValueError: when the interval of the gap, optimum − static, holds 0: there is nothing to close for certain.
+    """
+    scores = np.stack([policy, static, optimum]).astype(np.float64)
+    gap = bootstrap(mean, [scores[2] - scores[1]], n=n, confidence=confidence, seed=seed)
+    if gap.low <= 0:
+        raise ValueError(f"there is no gap to close: optimum − static is {gap}")
+    return bootstrap(_closed, [scores], n=n, confidence=confidence, seed=seed)
+
+
+def _closed(scores: Scores) -> NDArray[np.float64]:
+    policy, static, optimum = scores[0].mean(-1)
+    return np.asarray((policy - static) / (optimum - static))
+
+
 def performance_profile(scores: Scores, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of runs whose score is above each threshold, averaged over tasks; falls from 1 to 0.
 

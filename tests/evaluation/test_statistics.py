@@ -9,6 +9,7 @@ from curation_gym.evaluation.statistics import (
     area_under_curve,
     bootstrap,
     first_crossing,
+    gap_closed,
     interquartile_mean,
     interval,
     labels_to_target,
@@ -141,6 +142,19 @@ def test_pairing_removes_what_the_seeds_share() -> None:
     difficulty = np.random.default_rng(0).normal(0, 100, 50)
     estimate = paired_difference([difficulty + 1], [difficulty])
     assert estimate == pytest.approx((1, 1, 1))
+
+
+def test_gap_closed_by_hand() -> None:
+    static, optimum = np.array([0.0, 10, 20]), np.array([10.0, 22, 28])
+    assert gap_closed([5.0, 16, 24], static, optimum) == pytest.approx((0.5, 0.5, 0.5))
+    assert gap_closed([2.0, 10, 21], static, optimum).value == pytest.approx(0.1)
+    assert gap_closed(static - 3, static, optimum).value == pytest.approx(-0.3)
+    assert gap_closed([0.0, 22, 20], static, optimum).low < 0.1 < 0.4 < gap_closed([0.0, 22, 20], static, optimum).high
+
+
+def test_a_gap_that_may_be_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no gap to close: optimum − static is 0\.\d+ \[-"):
+        gap_closed([1.0, 1, 1, 1], [0.0, 1, 0, 1], [1.0, 0, 2, 0.0])
 
 
 def test_performance_profile_by_hand() -> None:

@@ -332,6 +332,34 @@ def test_without_an_optimum_policies_are_compared_with_random_seed_by_seed() -> 
     assert table["P(better than random)"][0] == "1.000 [1.000, 1.000]"
 
 
+def test_the_gap_is_that_from_the_best_static_policy() -> None:
+    rows = {
+        "random": {"episode_return": [0, 0, 0, 0], "optimum_return": [10, 10, 10, 10]},
+        "low": {"episode_return": [1, 1, 1, 1]},
+        "high": {"episode_return": [6, 6, 6, 6]},
+        "mine": {"episode_return": [9, 9, 9, 9]},
+    }
+    [task] = board(rows, policies=["low", "high", "absent"], static=["low", "high", "absent"]).tasks
+    assert task.static == "high"
+    table = task.table().set_index("policy")
+    assert table["gap closed"].to_dict() == {"mine": "0.750 [0.750, 0.750]", "high": "", "low": "", "random": ""}
+    [task] = board(rows).tasks
+    assert task.static is None
+    assert "gap closed" not in task.table()
+
+
+def test_a_gap_that_may_be_none_is_told_in_absolute_terms() -> None:
+    rows = {
+        "random": {"episode_return": [0, 0, 0, 0], "optimum_return": [6, 6, 6, 6]},
+        "filter": {"episode_return": [6, 6, 6, 6]},
+        "mine": {"episode_return": [5, 5, 5, 5]},
+    }
+    [task] = board(rows, policies=["filter"], static=["filter"]).tasks
+    table = task.table().set_index("policy")
+    assert table.loc["mine", "difference from filter"] == "-1.000 [-1.000, -1.000]"
+    assert "gap closed" not in table
+
+
 def test_a_task_that_random_solves_is_told() -> None:
     rows = {"random": {"episode_return": [1, 1, 1, 1], "optimum_return": [1, 1, 1, 1]}}
     [task] = board(rows).tasks
