@@ -67,6 +67,8 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     config_model: ClassVar[type[SelectionConfig]] = SelectionConfig
     info_type: ClassVar[type] = SelectionInfo
+    budget_unit: ClassVar[str] = "samples"
+    _cheapest = 1  # what any candidate costs at least
 
     def _setup(self, config: dict[str, Any]) -> Task:
         self.config = cfg = validated(self.config_model, config, self.env_id)
@@ -95,11 +97,12 @@ class SelectionVectorEnv(CurationVectorEnv):
         offers = self._offers()
         self._price = np.array([1] * cfg.n_items + offers)
         e, t, n, b = self.num_envs, cfg.horizon, cfg.n_items + len(offers), cfg.budget
+        most = min(b, needed)  # a candidate costs at least 1
         self._plan = np.zeros((e, t, n), np.int32)
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
-        self._kept = np.zeros((e, b, pool.dimension), np.float32)  # unit embeddings of what was selected
-        self._kept_log_miss = np.zeros((e, b), np.float32)
+        self._kept = np.zeros((e, most, pool.dimension), np.float32)  # unit embeddings of what was selected
+        self._kept_log_miss = np.zeros((e, most), np.float32)
         self._selected = np.zeros(e, np.int64)
         self._step = np.zeros(e, np.int64)
         self._left = np.zeros(e, np.int64)
@@ -111,12 +114,17 @@ class SelectionVectorEnv(CurationVectorEnv):
             env_id=self.env_id,
             family="selection",
             item=before + state + after,
-            context=(Column("budget_left", b), Column("steps_left", t), Column("pace", high=PACE)),
+            context=(
+                Column("budget_left", b),
+                Column("steps_left", t),
+                Column("pace", high=PACE),
+                *self._more_context(),
+            ),
             dynamic=(self._dynamic.start, self._dynamic.stop),
             n_items=n,
             horizon=t,
             budget=b,
-            budget_unit="samples",
+            budget_unit=self.budget_unit,
             score_weights=self.score_weights,
             pool_fingerprint=pool.fingerprint,
             ids=cfg.observation == "ids",
@@ -145,6 +153,14 @@ class SelectionVectorEnv(CurationVectorEnv):
         """Prices of what the budget can buy beside candidates; each is an item after them."""
         return []
 
+    def _more_context(self) -> tuple[Column, ...]:
+        """Columns of the context after the budget's and the time's."""
+        return ()
+
+    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What each item of the rows' steps costs of the budget, at least 1: (len(rows), items)."""
+        return np.broadcast_to(self._price, (len(rows), len(self._price)))
+
     def _prepare(self) -> None:
         """Check the pool for what the value depends on, and prepare that.
 
@@ -158,7 +174,7 @@ class SelectionVectorEnv(CurationVectorEnv):
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         """What the choice ``self._plan[rows, step][picked]`` pays: ``raw_reward``, and what else info tells of it.
 
-        ``step`` has one entry per row, ``picked`` the shape (len(rows), items).
+        ``step``, which is just over and paid for, has one entry per row, ``picked`` the shape (len(rows), items).
         """
         raise NotImplementedError
 
@@ -192,20 +208,24 @@ class SelectionVectorEnv(CurationVectorEnv):
         cfg = self.config
         step, left = self._step[rows], self._left[rows]
         picked = (self._uniform[rows, step] < actions) & (self._mask()[rows] > 0)
-        if (picked @ self._price > left).any():
+        price = self._prices(rows, step)
+        if ((picked * price).sum(1) > left).any():
             order = np.argsort(np.where(picked, self._priority[rows], np.inf), axis=1)
-            spent = np.cumsum(np.take_along_axis(picked * self._price, order, axis=1), axis=1)
+            spent = np.cumsum(np.take_along_axis(picked * price, order, axis=1), axis=1)
             rank = np.argsort(order, axis=1)
             picked &= np.take_along_axis(spent <= left[:, None], rank, axis=1)
+        self._left[rows] -= (picked * price).sum(1)
+        self._step[rows] += 1
         info = self._pay(rows, step, picked)
         self._keep(rows, step, picked[:, : cfg.n_items])
-        self._left[rows] -= picked @ self._price
-        self._step[rows] += 1
         self._total[rows] += info["raw_reward"]
         self._shown[rows], self._shown_p[rows], self._shown_pick[rows] = step, actions, picked
-        terminated = (self._left[rows] == 0) | (self._step[rows] == cfg.horizon)
         info |= {"selected": picked[:, : cfg.n_items].sum(1), "budget_left": self._left[rows]}
-        return info["raw_reward"], terminated, info
+        return info["raw_reward"], self._over(rows), info
+
+    def _over(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether the stream has ended, or the budget can't pay for anything any more."""
+        return np.asarray((self._left[rows] < self._cheapest) | (self._step[rows] == self.config.horizon))
 
     def _keep(self, rows: Rows, step: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
         """Append the candidates that were chosen to the rows' memories."""
