@@ -32,7 +32,13 @@ class TextScorer:
         encoder: a fitted encoder whose rows are the features; by default hashed TF-IDF of words, word pairs
             and character 2- to 5-grams.
         c: inverse strength of the L2 penalty; larger fits closer.
+
+    Attributes:
+        held_out: after a fit with folds, P(positive) of every training text, or P(chosen is preferred) of every pair,
+            from a model that was not trained on its fold: float32 (n,).
     """
+
+    held_out: NDArray[np.float32] | None = None
 
     def __init__(self, encoder: Encoder | None = None, c: float = 1.0) -> None:
         self._encoder, self._c = encoder, c
@@ -40,19 +46,35 @@ class TextScorer:
         self._model: LogisticRegression | None = None
         self._offset = 0.0
 
-    def fit(self, texts: Sequence[str], positive: NDArray[np.bool_]) -> "TextScorer":
+    def fit(
+        self, texts: Sequence[str], positive: NDArray[np.bool_], folds: NDArray[np.integer] | None = None
+    ) -> "TextScorer":
         """Train on labelled texts.
 
+        Args:
+            texts: n strings.
+            positive: bool (n,).
+            folds: of the texts, (n,), for :attr:`held_out`; texts alike must share one.
+
         Raises:
-            ClassifierError: when a class has fewer than 10 texts.
+            ClassifierError: when a class has fewer than 10 texts, in all or outside a fold.
         """
-        _require_classes(positive)
-        self._model = _logistic(self._c).fit(self._fitted_features(texts), positive)
+        require_classes(positive)
+        features = self._fitted_features(texts)
+        self._model = _logistic(self._c).fit(features, positive)
         self._offset = 0.0
+        self.held_out = None if folds is None else cross_fitted(features, positive, folds, self._c)
         return self
 
-    def fit_preferences(self, chosen: Sequence[str], rejected: Sequence[str]) -> "TextScorer":
+    def fit_preferences(
+        self, chosen: Sequence[str], rejected: Sequence[str], folds: NDArray[np.integer] | None = None
+    ) -> "TextScorer":
         """Train on pairs of which the first was preferred.
+
+        Args:
+            chosen: n strings.
+            rejected: n strings.
+            folds: of the pairs, (n,), for :attr:`held_out`; pairs alike must share one.
 
         Raises:
             ClassifierError: when there are fewer than 10 pairs, or the lists differ in length.
@@ -63,11 +85,15 @@ class TextScorer:
             )
         features = self._fitted_features([*chosen, *rejected])
         difference = features[: len(chosen)] - features[len(chosen) :]
-        stack = sparse.vstack if sparse.issparse(difference) else np.vstack
-        # Each pair in both orders: without it there would be one class.
-        target = np.repeat([True, False], len(chosen))
-        self._model = _logistic(self._c, intercept=False).fit(stack([difference, -difference]), target)
+        self._model = _preferring(difference, self._c)
         self._offset = float(self._model.decision_function(features).mean())
+        self.held_out = None
+        if folds is not None:
+            self.held_out = np.empty(len(chosen), np.float32)
+            for fold in np.unique(folds):
+                inside = folds == fold
+                model = _preferring(difference[~inside], self._c)
+                self.held_out[inside] = _sigmoid(model.decision_function(difference[inside]))
         return self
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -116,7 +142,7 @@ def cross_fitted(
     scores = np.empty(len(positive), np.float32)
     for fold in np.unique(groups):
         inside = groups == fold
-        _require_classes(positive[~inside])
+        require_classes(positive[~inside])
         model = _logistic(c).fit(features[~inside], positive[~inside])
         scores[inside] = _sigmoid(model.decision_function(features[inside]))
     return scores
@@ -151,7 +177,20 @@ def _logistic(c: float, intercept: bool = True) -> LogisticRegression:
     return LogisticRegression(C=c, class_weight="balanced", solver="liblinear", fit_intercept=intercept, random_state=0)
 
 
-def _require_classes(positive: NDArray[np.bool_]) -> None:
+def _preferring(difference: Features, c: float) -> LogisticRegression:
+    """Of the features of what was chosen minus those of what was rejected."""
+    stack = sparse.vstack if sparse.issparse(difference) else np.vstack
+    # Each pair in both orders: without it there would be one class.
+    target = np.repeat([True, False], difference.shape[0])
+    return _logistic(c, intercept=False).fit(stack([difference, -difference]), target)
+
+
+def require_classes(positive: NDArray[np.bool_]) -> None:
+    """Refuse labels, bool (n,), that hold too little of a class.
+
+    Raises:
+        ClassifierError: when a class has fewer than 10 texts.
+    """
     n_positive = int(np.count_nonzero(positive))
     if min(n_positive, len(positive) - n_positive) < MIN_PER_CLASS:
         raise ClassifierError(
