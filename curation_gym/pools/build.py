@@ -1,7 +1,6 @@
 """One entrance for every pool: a configuration, a path or a pool; built once, then cached by fingerprint."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -10,7 +9,9 @@ from pydantic import Discriminator, Field, Tag
 from threadpoolctl import threadpool_limits
 
 from curation_gym.config import Config, validated
-from curation_gym.pools import dataset, digits, docstrings, synthetic, variants
+from curation_gym.pools import corpus, dataset, digits, docstrings, synthetic, variants
+from curation_gym.pools.common import cache_directory
+from curation_gym.pools.corpus import CorpusConfig
 from curation_gym.pools.dataset import DatasetConfig
 from curation_gym.pools.digits import DigitsConfig
 from curation_gym.pools.docstrings import DocstringsConfig
@@ -41,9 +42,11 @@ BUILDERS = {
         lambda config: variants.build(config, build_pool(config.pool)),
         lambda config: variants.depends_on(config, build_pool(config.pool)),
     ),
+    "corpus": Builder(corpus.build, corpus.depends_on),
 }
 BuilderConfig = Annotated[
-    DatasetConfig | DigitsConfig | DocstringsConfig | SyntheticConfig | VariantConfig, Field(discriminator="builder")
+    DatasetConfig | DigitsConfig | DocstringsConfig | SyntheticConfig | VariantConfig | CorpusConfig,
+    Field(discriminator="builder"),
 ]
 
 
@@ -72,11 +75,6 @@ VariantConfig.model_rebuild(_types_namespace={"PoolSource": PoolSource})  # a va
 
 class _Request(Config):
     pool: PoolSource
-
-
-def cache_directory() -> Path:
-    """``$CURATION_GYM_CACHE``, or ``~/.cache/curation_gym``."""
-    return Path(os.environ.get("CURATION_GYM_CACHE", Path.home() / ".cache" / "curation_gym"))
 
 
 def build_pool(source: PoolSource | dict[str, Any]) -> Pool:

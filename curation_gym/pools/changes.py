@@ -308,5 +308,6 @@ def rows_of(pool: Pool, ids: NDArray[Any], **changed: Any) -> Pool:
         "data": None if pool.data is None else pool.data.take(ids),
         "class_names": pool.class_names,
         "provenance": pool.provenance,
+        "attachments": pool.attachments,
     }
     return Pool(**(columns | changed))

@@ -1,6 +1,7 @@
 """What builders share: splits and order by hash of content, clusters, provenance, progress."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -20,6 +21,11 @@ T = TypeVar("T")
 
 IMAGE_SCHEMA = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})})
 """Encoded images in the form of Hugging Face's image feature."""
+
+
+def cache_directory() -> Path:
+    """``$CURATION_GYM_CACHE``, or ``~/.cache/curation_gym``."""
+    return Path(os.environ.get("CURATION_GYM_CACHE", Path.home() / ".cache" / "curation_gym"))
 
 
 def content_hash(contents: Iterable[bytes], salt: str = "") -> NDArray[np.uint64]:

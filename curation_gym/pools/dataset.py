@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from curation_gym.config import Config, Many
+from curation_gym.pools.cards import attached
 from curation_gym.pools.common import IMAGE_SCHEMA, code_versions, coverage_columns, progress
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.pools.registry import encoder_version, reference_version
-from curation_gym.pools.scoring import ClassifierSignal, ColumnSignal, SignalConfig, score
+from curation_gym.pools.scoring import Samples, score, signal_versions
+from curation_gym.pools.signal_kinds import ColumnSignal, SignalConfig, every_signal
 from curation_gym.pools.sources import Rows, SourceConfig, concatenated, first_copies, read_images, read_source
 from curation_gym.signals.encoders import (
     MODALITY,
@@ -96,13 +98,12 @@ class DatasetConfig(Config):
 def depends_on(config: DatasetConfig) -> dict[str, str]:
     """What the content depends on: versions, digests of local files, ids and revisions on the hub."""
     versions = code_versions("numpy", "scikit-learn", "datasets")
-    classifiers = [signal for signal in config.signals.values() if isinstance(signal, ClassifierSignal)]
-    for reference in (*config.sources, *(source for signal in classifiers for source in signal.train)):
-        versions |= reference_version(reference)
-    for encoder in (*config.encoder, *(signal.encoder for signal in classifiers)):
+    for source in config.sources:
+        versions |= reference_version(source)
+    for encoder in config.encoder:
         if isinstance(encoder, SentenceTransformerConfig):
             versions |= encoder_version(encoder)
-    return versions
+    return versions | signal_versions(config.signals.values())
 
 
 def build(config: DatasetConfig) -> Pool:
@@ -127,7 +128,7 @@ def build(config: DatasetConfig) -> Pool:
         EncoderError: see :func:`curation_gym.signals.encoders.make_encoder`.
         ClassifierError: when a classifier signal can't be trained.
     """
-    wanted = [signal.column for signal in config.signals.values() if isinstance(signal, ColumnSignal)]
+    wanted = [signal.column for signal in every_signal(config.signals.values()) if isinstance(signal, ColumnSignal)]
     several = len(config.sources) > 1
     parts = [read_source(source, wanted, several) for source in progress(config.sources, "reading data")]
     rows = concatenated(parts)
@@ -138,11 +139,15 @@ def build(config: DatasetConfig) -> Pool:
             raise PoolError(f"no row falls into split {name!r}: {len(rows.samples)} rows are too few; give more data")
     embeddings, encoder = _encoded(config, rows)
     texts = rows.samples if set(rows.modality) == {"text"} else None
-    columns = {name: np.array(values, np.float64) for name, values in rows.columns.items()}
-    signals = {
-        name: score(name, signal, texts=texts, columns=columns, labels=rows.labels or None)
-        for name, signal in progress(list(config.signals.items()), "scoring")
-    }
+    samples = Samples(
+        texts,
+        train=rows.split == SPLITS.index("train"),
+        columns={name: np.array(values, np.float64) for name, values in rows.columns.items()},
+        labels=rows.labels or None,
+        excluded=frozenset(texts or ()),
+    )
+    scored = {name: score(name, signal, samples) for name, signal in progress(list(config.signals.items()), "scoring")}
+    signals = {name: values for name, (values, _) in scored.items()}
     domain_names, domain = np.unique(rows.domains, return_inverse=True)
     hidden: dict[str, NDArray[Any]] = {}
     class_names = sorted({label for label in rows.labels if label is not None})
@@ -167,6 +172,7 @@ def build(config: DatasetConfig) -> Pool:
             config.model_dump(mode="json"),
             depends_on(config),
         ),
+        attachments=attached({name: card for name, (_, card) in scored.items()}),
     )
 
 

@@ -17,6 +17,7 @@ from curation_gym.pools.storage import (
     PoolError,
     array_digest,
     bytes_digest,
+    is_attachment,
     read_columns,
     table_bytes,
     write_columns,
@@ -64,6 +65,7 @@ class Pool:
         data: the raw samples, an Arrow table of n rows.
         class_names: of ``hidden["label"]``.
         provenance: where the pool comes from.
+        attachments: file name → text kept beside the columns: data cards, a tokenizer. No part of the fingerprint.
 
     Raises:
         PoolError: naming the column and the first bad row: not finite, outside [0, 1], wrong length or dtype.
@@ -83,6 +85,7 @@ class Pool:
         data: pa.Table | None = None,
         class_names: tuple[str, ...] = (),
         provenance: Provenance | None = None,
+        attachments: Mapping[str, str] | None = None,
     ) -> None:
         if np.ndim(embeddings) != 2 or 0 in np.shape(embeddings):
             raise PoolError(f"embeddings must have shape (n, d) with n, d > 0, actual shape: {np.shape(embeddings)}")
@@ -101,6 +104,7 @@ class Pool:
         self.arrival = None if arrival is None else frozen(arrival, "arrival", "biuf", np.float32)
         self.data = data
         self.provenance = provenance or Provenance("memory")
+        self.attachments: Mapping[str, str] = MappingProxyType(dict(attachments or {}))
         self.path: Path | None = None
         self._check()
 
@@ -155,6 +159,9 @@ class Pool:
         for name in (*self.signals, *self.hidden):
             if not name.isidentifier():
                 raise PoolError(f"a column's name must be an identifier such as 'safety', actual value: {name!r}")
+        for name in self.attachments:
+            if not is_attachment(name):
+                raise PoolError(f"an attachment's name must be that of a .json or .md file, actual value: {name!r}")
         for name, column in self._columns().items():
             if len(column) != n or (name != "embeddings" and column.ndim != 1):
                 raise PoolError(f"column {name!r} must have shape ({n},), actual shape: {column.shape}")
@@ -189,7 +196,7 @@ class Pool:
         """Write the pool as a directory and return it memory-mapped from there.
 
         The directory appears complete or not at all. One ``.npy`` file per column, ``data.arrow`` for the raw
-        samples, and ``pool.json`` with every file's size and digest.
+        samples, the attachments, and ``pool.json`` with every file's size and digest.
 
         Args:
             path: the directory, replaced when it holds a pool.
@@ -207,7 +214,8 @@ class Pool:
             "class_names": self.class_names,
             "provenance": asdict(self.provenance),
         }
-        write_columns(path, self._columns(), self.data, description, keep_existing=keep_existing)
+        content = self._columns(), self.data, self.attachments
+        write_columns(path, *content, description, keep_existing=keep_existing)
         return Pool.load(path, verify=keep_existing)
 
     @classmethod
@@ -223,7 +231,7 @@ class Pool:
             PoolError: naming the file that is missing, truncated, altered or of another format.
         """
         path = Path(path)
-        columns, data, manifest = read_columns(path, verify=verify)
+        columns, data, attachments, manifest = read_columns(path, verify=verify)
 
         def group(prefix: str) -> MappingProxyType[str, NDArray[Any]]:
             names = [name for name in columns if name.startswith(f"{prefix}/")]
@@ -235,6 +243,7 @@ class Pool:
         pool.length, pool.arrival = columns.get("length"), columns.get("arrival")
         pool.domain_names, pool.class_names = tuple(manifest["domain_names"]), tuple(manifest["class_names"])
         pool.data, pool.provenance = data, Provenance(**manifest["provenance"])
+        pool.attachments = MappingProxyType(attachments)
         pool.path = path.resolve()
         # Content was checked before it was saved and digests say that it is the same: no second scan.
         vars(pool)["fingerprint"] = manifest["fingerprint"]
@@ -246,7 +255,8 @@ class Pool:
         if self.path is not None:
             return (_reopen, (str(self.path), self.fingerprint))
         names = ("domain", "domain_names", "split", "length", "arrival", "data", "class_names", "provenance")
-        rest = {"hidden": dict(self.hidden)} | {name: getattr(self, name) for name in names}
+        rest = {"hidden": dict(self.hidden), "attachments": dict(self.attachments)}
+        rest |= {name: getattr(self, name) for name in names}
         return (_rebuild, (self.embeddings, dict(self.signals), rest))
 
     def __copy__(self) -> "Pool":

@@ -68,6 +68,38 @@ def load_splits(reference: DataReference) -> dict[str, Any]:
     return {"train": _load_embedded()} if reference.name == EMBEDDED else _load_hub(reference)
 
 
+def stream_splits(reference: DataReference, *, remote: bool = False) -> dict[str, Any]:
+    """As :func:`load_splits`, but rows of local files are read as they are needed, never all held.
+
+    Args:
+        reference: which data set.
+        remote: read a data set of the hub over the network as well, instead of fetching it whole first.
+
+    Returns:
+        split name → what has ``iter(batch_size)`` and ``features`` of a ``datasets.Dataset``; features may be None.
+
+    Raises:
+        PoolError: as :func:`load_splits`; a file that can't be read is only found when its rows are.
+    """
+    files = _local_files(reference)
+    if files is None:
+        return {"train": _load_embedded()} if reference.name == EMBEDDED else _load_hub(reference, streaming=remote)
+    return {split: _load_files(paths, streaming=True) for split, paths in files.items()}
+
+
+def read_batches(dataset: Any, source: DataReference, split: str, size: int = 1000) -> Iterator[dict[str, list[Any]]]:
+    """The rows of a split of :func:`stream_splits`, a batch of columns at a time.
+
+    Raises:
+        PoolError: when a file can't be read.
+    """
+    try:
+        yield from dataset.iter(size)
+    except Exception as error:  # every format has its own errors; all mean that the file can't be read
+        cause = error.__cause__ or error
+        raise PoolError(f"data set {source.title!r}, split {split!r} can't be read: {cause}") from error
+
+
 def reference_version(reference: DataReference) -> dict[str, str]:
     """What identifies the content, for caching: a digest of the local files, versions of the packages that carry it, or
     the hub's id and revision."""
@@ -89,13 +121,24 @@ def encoder_version(config: SentenceTransformerConfig) -> dict[str, str]:
     Raises:
         EncoderError: when the optional package, or the one that carries the model, is missing.
     """
-    library = {"sentence-transformers": sentence_transformers_version()}
-    where = Path(model_path(config.model))
+    return {"sentence-transformers": sentence_transformers_version()} | model_version(config.model)
+
+
+def model_version(model: str) -> dict[str, str]:
+    """What identifies a model or tokenizer, for caching: a digest of its directory, or the hub's id.
+
+    Args:
+        model: see :func:`curation_gym.signals.encoders.model_path`.
+
+    Raises:
+        EncoderError: when the package that carries it is missing.
+    """
+    where = Path(model_path(model))
     if not where.is_dir():
-        return library | {f"hub:{config.model}": "as first fetched"}
+        return {f"hub:{model}": "as first fetched"}
     files = sorted(file for file in where.rglob("*") if file.is_file())
     parts = [f"{file.relative_to(where)} {file_digest(file)}" for file in files]
-    return library | {config.model: bytes_digest("\n".join(parts).encode())}
+    return {model: bytes_digest("\n".join(parts).encode())}
 
 
 def _local_files(reference: DataReference) -> dict[str, list[Path]] | None:
@@ -125,7 +168,7 @@ def _local_files(reference: DataReference) -> dict[str, list[Path]] | None:
     return splits
 
 
-def _load_files(paths: list[Path]) -> Any:
+def _load_files(paths: list[Path], streaming: bool = False) -> Any:
     import datasets
 
     with tempfile.TemporaryDirectory() as scratch, _quiet():
@@ -135,7 +178,8 @@ def _load_files(paths: list[Path]) -> Any:
                 data_files=[str(path) for path in paths],
                 split="train",
                 cache_dir=scratch,
-                keep_in_memory=True,
+                streaming=streaming,
+                **({} if streaming else {"keep_in_memory": True}),
             )
         except Exception as error:  # every format has its own errors; all mean that the file can't be read
             cause = error.__cause__ or error
@@ -150,13 +194,15 @@ def _load_embedded() -> Any:
     return datasets.Dataset.from_list(rows)
 
 
-def _load_hub(reference: DataReference) -> dict[str, Any]:
+def _load_hub(reference: DataReference, streaming: bool = False) -> dict[str, Any]:
     import datasets
 
     if Path(str(reference.name)).exists():
         raise PoolError(f"{reference.name!r} is a local file or directory: give it as path, not as name")
     try:
-        loaded = datasets.load_dataset(reference.name, reference.subset, revision=reference.revision)
+        loaded = datasets.load_dataset(
+            reference.name, reference.subset, revision=reference.revision, streaming=streaming
+        )
     except Exception as error:  # offline, unknown, private, gated, a bad subset: many types, one thing to say
         root = os.environ.get(DATA_VARIABLE)
         tried = f"${DATA_VARIABLE} has no directory of that name" if root else f"${DATA_VARIABLE} is not set"

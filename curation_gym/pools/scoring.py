@@ -1,155 +1,176 @@
-"""The signals of a data set: columns that it has, rules, and classifiers trained on other data sets."""
+"""The signals of a pool: how each kind is computed, and the card that says what it is."""
 
-import os.path
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+import importlib
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from sklearn.metrics import roc_auc_score
 
-from curation_gym.config import Config, Many, Pair
-from curation_gym.pools.common import content_hash, split_by_hash
-from curation_gym.pools.registry import DataReference, label_names, load_splits, read_column
+from curation_gym.pools.cards import SignalCard
+from curation_gym.pools.common import cache_directory, code_versions, content_hash, split_by_hash
+from curation_gym.pools.labelled import TrainSource
+from curation_gym.pools.registry import encoder_version, model_version, reference_version
+from curation_gym.pools.signal_kinds import (
+    ColumnSignal,
+    CombinedSignal,
+    CrossFittedSignal,
+    PerplexitySignal,
+    ServiceSignal,
+    SignalConfig,
+    TextQualitySignal,
+    TransformerSignal,
+    every_signal,
+)
 from curation_gym.pools.storage import PoolError
-from curation_gym.signals.classifiers import TextScorer, cross_fitted, ngrams
-from curation_gym.signals.encoders import MODALITY, EncoderConfig, make_encoder
+from curation_gym.pools.trained import (
+    N_FOLDS,
+    NGRAMS,
+    NO_JUDGE,
+    NO_PERSON,
+    ClassifierSignal,
+    MakeEncoder,
+    calibrated,
+    trained,
+)
+from curation_gym.signals.classifiers import auc_within, cross_fitted, ngrams
+from curation_gym.signals.encoders import SentenceTransformerConfig, make_encoder
+from curation_gym.signals.scores import ScoreCache, Scorer, score_texts
+from curation_gym.signals.service import PerspectiveScorer
 from curation_gym.signals.text_quality import text_quality
 
-_N_FOLDS = 5
 
-
-class ColumnSignal(Config):
-    """A numeric column of the data: (value − low) / (high − low).
-
-    Attributes:
-        column: its name in every source.
-        low: the value that becomes 0.
-        high: the value that becomes 1; smaller than ``low`` turns the column around.
-    """
-
-    kind: Literal["column"]
-    column: str
-    low: float = 0.0
-    high: float = 1.0
-
-    @model_validator(mode="after")
-    def _has_width(self) -> "ColumnSignal":
-        if self.low == self.high:
-            raise ValueError(f"low and high must differ, actual value of both: {self.low}")
-        return self
-
-
-class TextQualitySignal(Config):
-    """Text quality by rule, see :mod:`curation_gym.signals.text_quality`."""
-
-    kind: Literal["text_quality"]
-
-
-class CrossFittedSignal(Config):
-    """P(label in ``positive``) from n-gram classifiers trained on the pool itself, each text scored by one
-    that did not see it. It uses the pool's own labels: no task should pay for them too.
+@dataclass(frozen=True)
+class Truth:
+    """Human labels that a data card measures signals against; no signal is made of them.
 
     Attributes:
-        positive: class names.
+        rows: (k,) ids of the samples measured on.
+        clean: bool (k,).
+        domain: (k,) codes into ``names``.
+        names: of the domains.
     """
 
-    kind: Literal["cross_fitted"]
-    positive: Many[str] = Field(min_length=1)
+    rows: NDArray[np.integer]
+    clean: NDArray[np.bool_]
+    domain: NDArray[np.integer]
+    names: Sequence[str]
 
 
-class TrainSource(DataReference):
-    """A labelled data set to train on; exactly one of ``label``, ``votes`` and ``pair``.
+@dataclass(frozen=True)
+class Samples:
+    """What signals are made of.
 
     Attributes:
-        text: the column of the text, for label and votes.
-        label: a column of classes.
-        positive: values of ``label`` that count as positive (scored high); all others are negative.
-        votes: two columns of counts, for and against; positive where the first is larger, ties are left out.
-        pair: two columns of texts, preferred and rejected. What the two have in common before the last blank
-            line (a shared prompt) is cut; pairs that are then equal or half empty are left out.
-        limit: most texts or pairs used, chosen by hash.
+        texts: the pool's n; None when not every sample is one.
+        train: bool (n,), the train split, on which what is fitted is fitted.
+        columns: the columns that ``column`` signals named.
+        labels: class names (None: out of scope), for ``cross_fitted``.
+        excluded: texts that no signal is trained or calibrated on.
+        truth: for the data cards.
+        encoders: makes the encoders of classifiers.
     """
 
-    text: str = "text"
-    label: str | None = None
-    positive: Many[str] = ()
-    votes: Pair[str] | None = None
-    pair: Pair[str] | None = None
-    limit: int = Field(5000, ge=20)
-
-    @model_validator(mode="after")
-    def _one_target(self) -> "TrainSource":
-        if sum(target is not None for target in (self.label, self.votes, self.pair)) != 1:
-            raise ValueError("exactly one of label, votes and pair is needed")
-        if (self.label is None) != (not self.positive):
-            raise ValueError("label and positive go together: positive lists the values of label that are scored high")
-        return self
+    texts: Sequence[str] | None
+    train: NDArray[np.bool_]
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    labels: Sequence[str | None] | None = None
+    excluded: Container[str] = frozenset()
+    truth: Truth | None = None
+    encoders: MakeEncoder = make_encoder
 
 
-class ClassifierSignal(Config):
-    """A text classifier trained on other data sets; texts that are in the pool are left out of training.
-
-    Attributes:
-        train: labelled sources, or pairs; not both.
-        encoder: whose embeddings to train on; null: hashed character and word n-grams.
-        c: inverse strength of the L2 penalty.
-    """
-
-    kind: Literal["classifier"]
-    train: Many[TrainSource]
-    encoder: EncoderConfig | None = None
-    c: float = Field(1.0, gt=0)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "ClassifierSignal":
-        if not self.train:
-            raise ValueError("train must name at least one data set")
-        if len({source.pair is None for source in self.train}) > 1:
-            raise ValueError("train mixes pairs with labels; make two signals")
-        if self.encoder is not None and MODALITY[self.encoder.kind] != "text":
-            raise ValueError(f"encoder must read text, actual kind: {self.encoder.kind!r}")
-        return self
+def signal_versions(signals: Iterable[SignalConfig]) -> dict[str, str]:
+    """What signals depend on besides the pool's samples, for caching: training data, models, packages."""
+    versions: dict[str, str] = {}
+    for signal in every_signal(signals):
+        sources: tuple[TrainSource, ...] = ()
+        match signal:
+            case ClassifierSignal():
+                sources = signal.train
+                if isinstance(signal.encoder, SentenceTransformerConfig):
+                    versions |= encoder_version(signal.encoder)
+            case TransformerSignal() | ServiceSignal() if signal.calibration is not None:
+                sources = signal.calibration.on
+        for source in sources:
+            versions |= reference_version(source)
+        if isinstance(signal, TransformerSignal | PerplexitySignal):
+            versions |= model_version(signal.model) | code_versions("transformers")
+    return versions
 
 
-SignalConfig = Annotated[
-    ColumnSignal | TextQualitySignal | CrossFittedSignal | ClassifierSignal, Field(discriminator="kind")
-]
-
-
-def score(
-    name: str,
-    config: SignalConfig,
-    *,
-    texts: Sequence[str] | None,
-    columns: dict[str, NDArray[Any]],
-    labels: Sequence[str | None] | None,
-) -> NDArray[np.float32]:
+def score(name: str, config: SignalConfig, samples: Samples) -> tuple[NDArray[np.float32], SignalCard]:
     """Compute a signal for every sample.
 
     Args:
         name: of the signal, for messages.
         config: how.
-        texts: the pool's texts; None when not every sample is one.
-        columns: the columns that ``column`` signals named.
-        labels: class names (None: out of scope), for ``cross_fitted``.
+        samples: of what.
 
     Returns:
-        float32 (n,) in [0, 1].
+        float32 (n,) in [0, 1], and the signal's card.
 
     Raises:
         PoolError: when the signal can't be made for every sample; nothing is ever filled in.
         ClassifierError: when there is too little to train on.
+        ScoreError: when a model or service fails; what it scored before is kept.
     """
-    if isinstance(config, ColumnSignal):
-        return _scaled(name, config, columns[config.column])
-    if texts is None:
-        raise PoolError(f"signal {name!r}: kind {config.kind!r} reads texts, and not every sample is one")
-    if isinstance(config, TextQualitySignal):
-        return text_quality(texts)
-    if isinstance(config, CrossFittedSignal):
-        return _cross_fitted(name, config, texts, labels)
-    return _scorer(config, frozenset(texts)).score(texts)
+    if isinstance(config, CombinedSignal):
+        parts = {part: score(f"{name}.{part}", below, samples) for part, below in config.parts.items()}
+        values = _combined(config, np.stack([values for values, _ in parts.values()]))
+        cards = {part: card for part, (_, card) in parts.items()}
+        card = SignalCard(kind=config.kind, method=f"the {config.by} of its parts", parts=cards)
+    elif isinstance(config, ColumnSignal):
+        values = _scaled(name, config, samples.columns[config.column])
+        card = SignalCard(kind=config.kind, method=f"column {config.column!r} from {config.low:g} to {config.high:g}")
+    else:
+        if samples.texts is None:
+            raise PoolError(f"signal {name!r}: kind {config.kind!r} reads texts, and not every sample is one")
+        values, card = _of_texts(name, config, samples.texts, samples)
+    return values, card if samples.truth is None else card.model_copy(update={"auc": _auc(values, samples.truth)})
+
+
+def _combined(config: CombinedSignal, parts: NDArray[np.float32]) -> NDArray[np.float32]:
+    together = {"minimum": parts.min(0), "product": parts.prod(0), "mean": parts.mean(0)}[config.by]
+    return np.asarray(np.clip(together, 0, 1), np.float32)  # a mean of ones may be more by its last digit
+
+
+def _of_texts(
+    name: str, config: SignalConfig, texts: Sequence[str], samples: Samples
+) -> tuple[NDArray[np.float32], SignalCard]:
+    match config:
+        case TextQualitySignal():
+            rules = f"the product of the rules {', '.join(config.rules)}"
+            return text_quality(texts, config.rules), SignalCard(kind=config.kind, method=rules, never_for=(_NO_TRUTH,))
+        case CrossFittedSignal():
+            card = SignalCard(
+                kind=config.kind,
+                method="logistic regression, each text scored by a model of the other folds",
+                features=NGRAMS,
+                never_for=("tasks that pay for the pool's labels, for it was trained on them", NO_JUDGE),
+            )
+            return _cross_fitted(name, config, texts, samples.labels), card
+        case ClassifierSignal():
+            scorer, card = trained(config, samples.excluded, samples.encoders)
+            return np.asarray(scorer(list(texts)), np.float32), card
+        case PerplexitySignal():
+            return _in_band(name, config, texts, samples.train)
+        case TransformerSignal() | ServiceSignal():
+            return _by_model(name, config, texts, samples.excluded)
+    raise AssertionError(config)
+
+
+_NO_TRUTH = "telling what is true or safe: well-written text can be neither"
+
+
+def _auc(values: NDArray[np.float32], truth: Truth) -> dict[str, float | None]:
+    found = values[truth.rows]
+    both = len(np.unique(truth.clean)) == 2
+    pooled = {"all": float(roc_auc_score(truth.clean, found)) if both else np.nan}
+    every = pooled | auc_within(found, truth.clean, truth.domain, truth.names)
+    return {domain: None if np.isnan(auc) else auc for domain, auc in every.items()}
 
 
 def _scaled(name: str, config: ColumnSignal, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -174,62 +195,58 @@ def _cross_fitted(
     if unknown:
         raise PoolError(f"signal {name!r}: positive {sorted(unknown)} are no classes; there are {sorted(classes)}")
     positive = np.array([label in config.positive for label in labels])
-    folds = split_by_hash(content_hash((text.encode() for text in texts), "fold"), [1 / _N_FOLDS] * _N_FOLDS)
+    folds = split_by_hash(content_hash((text.encode() for text in texts), "fold"), [1 / N_FOLDS] * N_FOLDS)
     return cross_fitted(ngrams().fit_transform(texts), positive, folds)
 
 
-def _scorer(config: ClassifierSignal, excluded: frozenset[str]) -> TextScorer:
-    """Train what a ``classifier`` signal describes."""
-    if config.train[0].pair is not None:
-        pairs = [pair for source in config.train for pair in _pairs(source, excluded)]
-        chosen, rejected = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        encoder = make_encoder(config.encoder, [*chosen, *rejected]) if config.encoder else None
-        return TextScorer(encoder, config.c).fit_preferences(chosen, rejected)
-    rows = [row for source in config.train for row in _labelled(source, excluded)]
-    texts, positive = [text for text, _ in rows], np.array([label for _, label in rows], np.bool_)
-    encoder = make_encoder(config.encoder, texts) if config.encoder else None
-    return TextScorer(encoder, config.c).fit(texts, positive)
+def _in_band(
+    name: str, config: PerplexitySignal, texts: Sequence[str], train: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], SignalCard]:
+    from curation_gym.signals.perplexity import PerplexityBand, PerplexityScorer  # only here torch is needed
+
+    identity = {"kind": config.kind, "max_length": config.max_length, **model_version(config.model)}
+    surprise = score_texts(
+        PerplexityScorer(config.model, max_length=config.max_length),
+        texts,
+        cache=_cache(identity),
+        batch_size=config.batch_size,
+        bounds=(0.0, np.inf),
+        description=f"signal {name!r}",
+    )
+    quantiles = ", ".join(f"{quantile:g}" for quantile in config.quantiles)
+    method = f"log-perplexity under {config.model}, 0, ½, 1 and 0 at the train split's quantiles {quantiles}"
+    values = PerplexityBand(surprise[train], config.quantiles)(surprise)
+    return values, SignalCard(kind=config.kind, method=method, never_for=(_NO_TRUTH,))
 
 
-def _labelled(source: TrainSource, excluded: frozenset[str]) -> list[tuple[str, bool]]:
-    rows: dict[str, bool] = {}
-    seen: set[str] = set()
-    for dataset in load_splits(source).values():
-        if source.votes is not None:
-            text, more, less = (read_column(dataset, source, name) for name in (source.text, *source.votes))
-            rows |= {t: m > k for t, m, k in zip(text, more, less, strict=True) if m != k}
-        else:
-            label = label_names(dataset, source, str(source.label))
-            seen |= set(label)
-            text = read_column(dataset, source, source.text)
-            rows |= {t: value in source.positive for t, value in zip(text, label, strict=True)}
-    missing = set(source.positive) - seen
-    if missing:
-        raise PoolError(
-            f"training set {source.title!r}: no row of column {source.label!r} is {sorted(missing)}; values "
-            f"are {', '.join(sorted(seen)[:20])}"
-        )
-    kept = [(text, positive) for text, positive in rows.items() if text and text.strip() and text not in excluded]
-    return _by_hash(kept, source.limit)
+def _by_model(
+    name: str, config: TransformerSignal | ServiceSignal, texts: Sequence[str], excluded: Container[str]
+) -> tuple[NDArray[np.float32], SignalCard]:
+    scorer: Scorer
+    if isinstance(config, TransformerSignal):
+        module = importlib.import_module("curation_gym.signals.transformer_scorer")  # only here torch is needed
+        scorer = module.TransformerScorer(config.model, config.label)
+        identity: dict[str, Any] = {"label": config.label, **model_version(config.model)}
+        method = f"P({config.label}) by {config.model}"
+    else:
+        options = config.model_dump(exclude={"kind", "invert", "calibration", "batch_size", "url"})
+        scorer = PerspectiveScorer(config.url, **options)
+        identity = {"url": config.url, "attribute": config.attribute, "languages": list(config.languages)}
+        method = f"{config.attribute} by the service at {config.url}"
+    cache = _cache({"kind": config.kind} | identity)
+
+    def scored(some: Sequence[str]) -> NDArray[np.float32]:
+        values = score_texts(scorer, some, cache=cache, batch_size=config.batch_size, description=f"signal {name!r}")
+        return 1 - values if config.invert else values
+
+    card = SignalCard(
+        kind=config.kind, method=f"1 − {method}" if config.invert else method, never_for=(NO_JUDGE, NO_PERSON)
+    )
+    if config.calibration is None:
+        return scored(texts), card
+    calibrator, told, sources = calibrated(scored, config.calibration, excluded)
+    return calibrator(scored(texts)), card.model_copy(update={"calibration": told, "sources": tuple(sources)})
 
 
-def _pairs(source: TrainSource, excluded: frozenset[str]) -> list[tuple[str, str]]:
-    assert source.pair is not None
-    kept = []
-    for dataset in load_splits(source).values():
-        for pair in zip(*(read_column(dataset, source, name) for name in source.pair), strict=True):
-            chosen, rejected = _without_prompt(*(text or "" for text in pair))
-            if chosen and rejected and chosen != rejected and not {chosen, rejected} & excluded:
-                kept.append((chosen, rejected))
-    return _by_hash(kept, source.limit)
-
-
-def _without_prompt(chosen: str, rejected: str) -> tuple[str, str]:
-    shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - characters are what is meant
-    start = shared.rfind("\n\n") + 1
-    return chosen[start:].strip(), rejected[start:].strip()
-
-
-def _by_hash(rows: list[tuple[str, Any]], limit: int) -> list[tuple[str, Any]]:
-    order = np.argsort(content_hash((row[0].encode() for row in rows), "limit"), kind="stable")
-    return [rows[index] for index in order[:limit]]
+def _cache(identity: Mapping[str, Any]) -> ScoreCache:
+    return ScoreCache(cache_directory() / "scores", identity)

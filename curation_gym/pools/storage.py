@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 FORMAT_VERSION = 2
 MANIFEST = "pool.json"
 _TABLE = "data.arrow"
+_ATTACHED = (".json", ".md")
 _CHUNK = 1 << 24
 _REBUILD = "remove the directory and build the pool again"
 
@@ -31,12 +32,13 @@ def write_columns(
     path: Path,
     columns: Mapping[str, NDArray[Any]],
     table: pa.Table | None,
+    attachments: Mapping[str, str],
     description: Mapping[str, Any],
     *,
     keep_existing: bool,
 ) -> None:
-    """Write one ``.npy`` file per column, ``data.arrow``, and ``pool.json`` with every file's size and
-    digest.
+    """Write one ``.npy`` file per column, ``data.arrow``, the attachments, and ``pool.json`` with every file's size
+    and digest.
 
     All is written beside ``path`` and renamed into place. Files are not fsync'd: after a loss of power a torn
     file fails verification and is named, and what is lost can be built again.
@@ -45,6 +47,7 @@ def write_columns(
         path: the directory; replaced when it exists, which for an instant leaves none.
         columns: name → array; a name may hold one ``/``.
         table: the raw samples.
+        attachments: file name → text, see :func:`is_attachment`.
         description: what else the manifest says, JSON values only.
         keep_existing: when ``path`` exists at the moment of renaming, leave it and drop what was written.
 
@@ -61,6 +64,8 @@ def write_columns(
             np.save(file, column, allow_pickle=False)
         if table is not None:
             (scratch / _TABLE).write_bytes(table_bytes(table))
+        for name, text in attachments.items():
+            (scratch / name).write_text(text, encoding="utf-8", newline="")
         written = sorted(file for file in scratch.rglob("*") if file.is_file())
         body = dict(description) | {
             "format_version": FORMAT_VERSION,
@@ -77,8 +82,10 @@ def write_columns(
         _publish(scratch, path, keep_existing)
 
 
-def read_columns(path: Path, *, verify: bool) -> tuple[dict[str, NDArray[Any]], pa.Table | None, dict[str, Any]]:
-    """Memory-map what :func:`write_columns` wrote: columns, raw samples, manifest.
+def read_columns(
+    path: Path, *, verify: bool
+) -> tuple[dict[str, NDArray[Any]], pa.Table | None, dict[str, str], dict[str, Any]]:
+    """Memory-map what :func:`write_columns` wrote: columns, raw samples; attachments, manifest.
 
     Args:
         path: the directory.
@@ -98,17 +105,25 @@ def read_columns(path: Path, *, verify: bool) -> tuple[dict[str, NDArray[Any]], 
         if verify and file_digest(file) != expected["digest"]:
             raise PoolError(f"{file} was altered: its digest differs; {_REBUILD}")
     columns: dict[str, NDArray[Any]] = {}
+    attachments: dict[str, str] = {}
     table = None
     for name in manifest["files"]:
         try:
             if name == _TABLE:
                 table = pa.ipc.open_file(pa.memory_map(str(path / name))).read_all()
+            elif is_attachment(name):
+                attachments[name] = (path / name).read_bytes().decode("utf-8")
             else:
                 # A plain array over the map: np.memmap's own indexing is several times slower.
                 columns[name.removesuffix(".npy")] = np.asarray(np.load(path / name, mmap_mode="r"))
         except (ValueError, OSError, pa.ArrowException) as error:
             raise PoolError(f"{path / name} was altered: {error}; {_REBUILD}") from error
-    return columns, table, manifest
+    return columns, table, attachments, manifest
+
+
+def is_attachment(name: str) -> bool:
+    """Whether a file of this name can hold text that a pool keeps beside its columns."""
+    return name != MANIFEST and Path(name).name == name and name.endswith(_ATTACHED)
 
 
 def table_bytes(table: pa.Table) -> memoryview:

@@ -395,7 +395,7 @@ def test_too_few_rows(tmp_path: Path) -> None:
         ({"name": "a", "signals": {"s": {"kind": "classifier", "train": []}}}, "train must name at least one"),
         (
             {"name": "a", "signals": {"s": {"kind": "classifier", "train": [{"name": "b"}]}}},
-            "exactly one of label, votes and pair",
+            "exactly one of label, votes, every, answers and pair",
         ),
         (
             {"name": "a", "signals": {"s": {"kind": "classifier", "train": [{"name": "b", "label": "l"}]}}},
