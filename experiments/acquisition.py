@@ -26,12 +26,13 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from curation_gym.console import console, say
 from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.acquisition_strategies import OURS, PEER, Query, peers
 from experiments.report import Report
-from experiments.study import Study, console, say, tidy
+from experiments.study import Study, tidy
 
 DIGITS = "digits"
 COMPARED = ("margin", "badge", "coreset", "typiclust")

@@ -16,13 +16,14 @@ import typer
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
+from curation_gym.console import console, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.learners.linear import LinearLearner
 from curation_gym.pools import Pool
 from experiments import options
 from experiments.report import Report
-from experiments.study import Study, console, say, tidy
+from experiments.study import Study, tidy
 from experiments.umc_strategies import STRATEGIES
 
 N, DIMENSION, CLASSES, MEMBERS, LABELS, C = 15_000, 384, 150, 5, 3_000, 10.0

@@ -9,6 +9,7 @@ from typing import Any
 
 from baselines.tuning import search_space
 from curation_gym.config import ConfigError
+from curation_gym.console import console, say
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
@@ -16,7 +17,7 @@ from curation_gym.seeding import seeds_for
 from experiments.benchmark_report import print_headline, report
 from experiments.leaderboard import TRAINING, Leaderboard
 from experiments.policies import digest, resolve
-from experiments.study import Failure, Study, StudyError, Work, console, say
+from experiments.study import Failure, Study, StudyError, Work
 from experiments.tracking import Tracker
 from experiments.units import (
     MASTER,

@@ -15,6 +15,7 @@ import pandas as pd
 import typer
 
 from baselines.constant_arm import ConstantArm
+from curation_gym.console import say
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.evaluation.labelling import ood_detection
 from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
@@ -23,7 +24,7 @@ from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES
 from experiments import options
 from experiments.report import Report
-from experiments.study import Study, StudyError, say, tidy
+from experiments.study import Study, StudyError, tidy
 from experiments.umc_report import shown
 
 MASTER, SEEDS, QUICK_SEEDS = 0, 5, 2

@@ -1,15 +1,13 @@
 """The options that every study has, and how a study exits."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from agents.checkpoint import CheckpointError
+from curation_gym import console
 from curation_gym.config import ConfigError
 from curation_gym.policy import PolicyError
 from curation_gym.pools.pool import PoolError
@@ -25,16 +23,9 @@ Quick = Annotated[bool, typer.Option("--quick", help="The same code at a size th
 Track = Annotated[bool, typer.Option("--track", help="Log to Weights & Biases.")]
 
 
-@contextmanager
-def exits() -> Iterator[None]:
-    """For a command: a wrong input is one plain message and exit status 2, an interrupt is 130."""
-    try:
-        yield
-    except (StudyError, ConfigError, PolicyError, PoolError, CheckpointError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+def exits() -> AbstractContextManager[None]:
+    """For a study: a wrong input is one plain message and exit status 2, an interrupt is 130."""
+    return console.exits(StudyError, ConfigError, PolicyError, PoolError, CheckpointError)
 
 
 def sized(scenario: Scenario, quick: bool) -> Scenario:

@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
+from curation_gym.console import say
+from curation_gym.files import replace_file, write_text
 from experiments import options
-from experiments.study import StudyError, replace_file, say, write_text
+from experiments.study import StudyError
 
 RESULTS = Path("docs/results")
 

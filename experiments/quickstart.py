@@ -10,10 +10,10 @@ reward-ranked selection (RAFT), greedy selection and the hindsight optimum. It e
 
 import typer
 
+from curation_gym.console import say
 from curation_gym.scenario import load_scenario
 from experiments import options
 from experiments.contest import compare
-from experiments.study import say
 
 POLICIES = {
     "digits": ["random", "uncertainty", "ensemble_uncertainty", "ucb1"],

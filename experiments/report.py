@@ -8,8 +8,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from curation_gym.files import replace_file
 from experiments.figures import INK
-from experiments.study import replace_file
 
 _PAGE = """<!doctype html>
 <html lang="en">

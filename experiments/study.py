@@ -25,18 +25,18 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from experiments.provenance import provenance
+from curation_gym.console import console, say
+from curation_gym.files import replace_file, write_text
+from curation_gym.provenance import provenance
 
 COLUMNS = ["study", "scenario", "env_id", "policy", "seed", "metric", "step", "value"]
 POLICY_DIRECTORY = "policies"
 """Directory of a study that holds what was trained and tuned."""
 
 Work = Callable[[Any, Path], pd.DataFrame]
-console = Console()
 
 DIED = "a worker process died (above is what it said, if anything; out of memory is the usual cause)"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -253,11 +253,6 @@ def _changes(earlier: Any, now: Any, where: str = "") -> list[str]:
     return [] if earlier == now else [f"{where} was {earlier!r}, is {now!r}"]
 
 
-def say(message: str) -> None:
-    """Print one line of rich markup; long lines (paths) aren't broken."""
-    console.print(message, highlight=False, soft_wrap=True)
-
-
 def tidy(scenario: str, env_id: str, policy: str, seed: int, metric: str, step: float, value: float) -> dict[str, Any]:
     """One row of results; ``step`` is what had been spent, in the scenario's ``step_unit``."""
     return dict(zip(COLUMNS[1:], (scenario, env_id, policy, seed, metric, step, value), strict=True))
@@ -303,16 +298,3 @@ def _bar() -> Progress:
 def _empty() -> pd.DataFrame:
     kinds = ["str", "str", "str", "str", "int64", "str", "float64", "float64"]
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in zip(COLUMNS, kinds, strict=True)})
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    write(scratch)
-    os.replace(scratch, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """:func:`replace_file` for text."""
-    replace_file(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))

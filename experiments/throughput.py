@@ -18,10 +18,11 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from rich.table import Table
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from curation_gym.console import console, say
 from curation_gym.envs.sb3 import SB3VecEnv
 from experiments import options
 from experiments.report import Report
-from experiments.study import Study, console, say, tidy
+from experiments.study import Study, tidy
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "coverage 32×(32+5)": ("CurationGym/CoverageSelection-v0", {}),

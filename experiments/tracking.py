@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import wandb
 
-from experiments.study import Study, say
+from curation_gym.console import say
+from experiments.study import Study
 
 PROJECT = "curation-gym"
 

@@ -20,9 +20,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, TensorBoardOutputFormat
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from curation_gym.console import console, say
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.evaluation.rollout import evaluate
 from curation_gym.evaluation.statistics import mean_curve
+from curation_gym.files import write_text
 from curation_gym.networks import ItemPolicy
 from curation_gym.policy import Policy, PolicyError, make_policy
 from curation_gym.saved_policy import SavedPolicy
@@ -34,7 +36,7 @@ from experiments.figures import colors, curve_plot
 from experiments.leaderboard import RANDOM, Leaderboard, measured
 from experiments.policies import digest, resolve
 from experiments.report import Report
-from experiments.study import POLICY_DIRECTORY, Study, console, say, tidy, write_text
+from experiments.study import POLICY_DIRECTORY, Study, tidy
 from experiments.tracking import Tracker
 from experiments.units import MASTER, cores, made_for, settings
 

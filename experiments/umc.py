@@ -16,12 +16,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from curation_gym.config import ConfigError
+from curation_gym.console import console, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.report import Report
-from experiments.study import Study, StudyError, console, say
+from experiments.study import Study, StudyError
 from experiments.umc_campaign import kwargs_for, run_campaign
 from experiments.umc_report import METHOD, ScenarioResults, add_scenario, headline, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy

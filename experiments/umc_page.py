@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import typer
 
+from curation_gym.console import say
 from curation_gym.evaluation.statistics import interval, paired_difference
+from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.publish import RESULTS
 from experiments.report import Report
-from experiments.study import StudyError, say, write_text
+from experiments.study import StudyError
 from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, shown, summary
 from experiments.umc_strategies import ABLATIONS
 

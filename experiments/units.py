@@ -10,12 +10,13 @@ import pandas as pd
 from baselines.tuning import tune
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.evaluation.rollout import Episodes, evaluate, make_core, task_of
+from curation_gym.files import write_text
 from curation_gym.policy import Policy, make_policy, policy_class
 from curation_gym.scenario import Scenario, Training
 from curation_gym.seeding import Role, seeds_for
 from experiments.leaderboard import TRAINING, measured
 from experiments.policies import REFERENCES
-from experiments.study import POLICY_DIRECTORY, Work, tidy, write_text
+from experiments.study import POLICY_DIRECTORY, Work, tidy
 
 MASTER = 0
 ROLES: tuple[Role, ...] = ("training", "tuning", "evaluation")

@@ -21,7 +21,9 @@ PACKAGES = (
     "sb3-contrib",
     "datasets",
     "transformers",
+    "tokenizers",
     "sentence-transformers",
+    "lm_eval",
     "wandb",
 )
 
