@@ -1,9 +1,7 @@
 """Fine-tuned transformers on the raw texts or images of a pool."""
 
 import io
-import sys
 from abc import ABC, abstractmethod
-from importlib.util import find_spec
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch.nn import functional
 from curation_gym.learners.base import derived_seed
 from curation_gym.learners.training import SgdConfig, SgdLearner, seeded, train, warm_up_then_linear
 from curation_gym.pools.pool import Pool
-from curation_gym.signals.encoders import model_path
+from curation_gym.signals.pretrained import default_device, load_pretrained
 
 
 class TransformerConfig(SgdConfig):
@@ -52,14 +50,14 @@ class TransformerLearner(SgdLearner):
     """The learner of :class:`TransformerConfig`, on the GPU where there is one.
 
     Raises:
-        ImportError: when transformers isn't installed; the message names the extra that installs it.
-        ValueError: when the pool holds neither texts nor images, or the model can't be loaded.
+        ValueError: when the pool holds neither texts nor images.
+        ModelError: when the model can't be loaded.
     """
 
     def __init__(self, config: TransformerConfig, pool: Pool, classes: int, seed: int) -> None:
         super().__init__(config, pool, config.members, classes, seed)
         self._config = config
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = default_device()
         self._inputs = _inputs_of(config, pool)
         self._models: list[nn.Module] = []
 
@@ -127,7 +125,7 @@ class _Inputs(ABC):
 class _Texts(_Inputs):
     def __init__(self, config: TransformerConfig, pool: Pool) -> None:
         self._config, self._pool = config, pool
-        self._tokenizer = _loaded("AutoTokenizer", config.model)
+        self._tokenizer = load_pretrained("AutoTokenizer", config.model)
         self.size = np.array([len(text) for text in _column(pool, "text").to_pylist()])
 
     def __call__(self, rows: NDArray[np.intp]) -> Any:
@@ -136,13 +134,13 @@ class _Texts(_Inputs):
         return self._tokenizer(texts, return_tensors="pt", **options)
 
     def load_model(self, classes: int) -> Any:
-        return _loaded("AutoModelForSequenceClassification", self._config.model, **_new_head(classes))
+        return load_pretrained("AutoModelForSequenceClassification", self._config.model, **_new_head(classes))
 
 
 class _Images(_Inputs):
     def __init__(self, config: TransformerConfig, pool: Pool) -> None:
         self._config, self._pool = config, pool
-        self._processor = _loaded("AutoImageProcessor", config.model)
+        self._processor = load_pretrained("AutoImageProcessor", config.model)
         self.size = np.zeros(len(pool), np.intp)  # all have the same size once they are processed
 
     def __call__(self, rows: NDArray[np.intp]) -> Any:
@@ -151,7 +149,7 @@ class _Images(_Inputs):
         return self._processor(images, return_tensors="pt")
 
     def load_model(self, classes: int) -> Any:
-        return _loaded("AutoModelForImageClassification", self._config.model, **_new_head(classes))
+        return load_pretrained("AutoModelForImageClassification", self._config.model, **_new_head(classes))
 
 
 def _inputs_of(config: TransformerConfig, pool: Pool) -> _Inputs:
@@ -170,24 +168,3 @@ def _column(pool: Pool, name: str) -> Any:
 
 def _new_head(classes: int) -> dict[str, Any]:
     return {"num_labels": classes, "ignore_mismatched_sizes": True}
-
-
-def _loaded(auto_class: str, model: str, **options: Any) -> Any:
-    if find_spec("transformers") is None:
-        raise ImportError("learner 'transformer' needs an optional package: pip install 'curation-gym[text]'")
-    import transformers
-
-    logging = transformers.utils.logging
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # a report at every fit that the head is new, which is what was asked for
-    try:
-        return getattr(transformers, auto_class).from_pretrained(model_path(model), **options)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"transformers' {auto_class} can't load {model!r}: {error}. Name a local directory, or a hub id while "
-            "online (or in the hub's cache)"
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
