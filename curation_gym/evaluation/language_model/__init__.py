@@ -1,0 +1,1 @@
+"""What a causal language model does: how it reads, what it says, whom it prefers."""

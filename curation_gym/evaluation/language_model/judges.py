@@ -1,0 +1,99 @@
+"""Judges: what turns generated text into a score, and what is refused of them.
+
+A judge is any callable from n texts to n scores in [0, 1]. A score that can't be made is an error, never a 0.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from curation_gym.signals.transformer_scorer import TransformerScorer
+
+Judge = Callable[[Sequence[str]], ArrayLike]
+"""n texts → (n,) scores in [0, 1]."""
+
+
+class EvaluationError(ValueError):
+    """An evaluation that can't be made as asked, or a score that is missing. The message says what to do."""
+
+
+def judged(judge: Judge, texts: Sequence[str]) -> NDArray[np.float32]:
+    """What a judge says of texts, float32 (n,).
+
+    Raises:
+        EvaluationError: naming the judge, when a score is missing, NaN or outside [0, 1].
+    """
+    scores = np.asarray(judge(texts))
+    if scores.shape != (len(texts),) or scores.dtype.kind not in "fiub":
+        raise EvaluationError(
+            f"judge {judge_name(judge)} must return {len(texts)} numbers, one per text, actual: {scores.dtype} of "
+            f"shape {scores.shape}"
+        )
+    good = (scores >= 0) & (scores <= 1)  # False for NaN
+    if not good.all():
+        row = int(np.argmin(good))
+        raise EvaluationError(
+            f"judge {judge_name(judge)}, text {row}: the score {scores[row]} is not in [0, 1] "
+            f"({int((~good).sum())} such scores)"
+        )
+    return scores.astype(np.float32)
+
+
+def judge_name(judge: Any) -> str:
+    """What reports call a judge: its ``name``, or where it is defined."""
+    named = judge if hasattr(judge, "__qualname__") else type(judge)
+    return str(getattr(judge, "name", None) or f"{named.__module__}:{named.__qualname__}")
+
+
+def load_judge(name: str, label: str | None = None, *, batch_size: int = 32, device: str | None = None) -> Judge:
+    """A judge by its name.
+
+    Args:
+        name: ``"module:callable"``, or a text classifier by hub id, local directory or ``package:NAME/DIRECTORY``.
+        label: of the classifier, by name or index.
+        batch_size: texts per forward pass of a classifier.
+        device: of a classifier; by default the GPU where there is one.
+
+    Raises:
+        EvaluationError: when a callable can't be imported, or isn't one.
+        ModelError: when a classifier can't be loaded or has no such label.
+    """
+    if re.fullmatch(r"[\w.]+:[\w.]+", name) and not Path(name).exists():
+        return _imported(name)
+    chosen = int(label) if label is not None and label.isdecimal() else label or ""
+    return TransformerScorer(name, chosen, batch_size=batch_size, device=device)
+
+
+def _imported(name: str) -> Judge:
+    module_name, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise EvaluationError(
+            f"can't import judge {name!r}: {error}. Name it as 'module:callable'; the module must be importable from "
+            "here (installed, or on PYTHONPATH)"
+        ) from error
+    if not callable(found):
+        raise EvaluationError(f"judge {name!r} is no callable but {type(found).__name__}")
+    judge: Judge = found
+    return judge
+
+
+def require_texts(texts: Sequence[str], what: str) -> None:
+    """What every evaluation reads: at least one text, none of them blank.
+
+    Raises:
+        EvaluationError: naming the first that is blank.
+    """
+    if not len(texts):
+        raise EvaluationError(f"there are no {what}: give at least one")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise EvaluationError(f"{what}, row {row}: must be a text that isn't blank, actual value: {text!r:.40}")
