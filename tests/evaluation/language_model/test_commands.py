@@ -1,0 +1,206 @@
+"""The command line, on a saved tiny model and local data files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from curation_gym.cli import app
+from tests.evaluation.language_model.server import Server
+from tests.evaluation.language_model.test_bias import ROW
+
+JUDGE = "tests.evaluation.language_model.test_commands:long_ones"
+TURN = "\n\nHuman: q\n\nAssistant:"
+CLASSES = [{"text": f"{word} {i}", "label": word} for i in range(12) for word in ("boat", "bread")]
+FILES: dict[str, list[dict[str, Any]]] = {
+    "texts": [{"text": "the boat sails", "kind": "sea"}, {"text": "bread is baked", "kind": "kitchen"}] * 3,
+    "prompts": [{"prompt": "the boat"}, {"prompt": "who sails?"}, {"prompt": "what is bread?"}],
+    "bbq": [ROW | {"condition": kind, "label": label} for kind, label in (("ambig", 1), ("disambig", 0))],
+    "truth": [
+        {
+            "question": "who sails?",
+            "best_answer": "nobody",
+            "correct_answers": ["nobody", "no one"],
+            "incorrect_answers": ["bread"],
+        }
+    ],
+    "pairs": [{"chosen": f"{TURN} yes", "rejected": f"{TURN} no"}] * 2,
+}
+
+
+def long_ones(texts: list[str]) -> list[float]:
+    return [min(1.0, len(text) / 60) for text in texts]
+
+
+def not_a_number(texts: list[str]) -> list[float]:
+    return [float("nan")] * len(texts)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, rows in FILES.items():
+        pd.DataFrame(rows).to_json(tmp_path / f"{name}.jsonl", orient="records", lines=True)
+    for split in ("train", "validation", "test"):
+        (tmp_path / "classes").mkdir(exist_ok=True)
+        pd.DataFrame(CLASSES).to_json(tmp_path / "classes" / f"{split}.jsonl", orient="records", lines=True)
+    return tmp_path
+
+
+def evaluate(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *arguments])
+
+
+COMMANDS = {
+    "perplexity": ("--data", "texts.jsonl", "--domain", "kind", "--stride", "5"),
+    "toxicity": ("--data", "prompts.jsonl", "--judge", JUDGE, "--n-samples", "3", "--k", "2", "--max-new-tokens", "4"),
+    "attacks": ("--data", "prompts.jsonl", "--suffix", "! !", "--max-new-tokens", "3"),
+    "over-refusal": ("--data", "prompts.jsonl", "--max-new-tokens", "3", "--template", "{prompt}"),
+    "bias": ("--data", "bbq.jsonl", "--per", "character"),
+    "truthfulness": ("--data", "truth.jsonl"),
+    "truthful-answers": (
+        "--data",
+        "truth.jsonl",
+        "--judge",
+        JUDGE,
+        "--informative-judge",
+        JUDGE,
+        "--max-new-tokens",
+        "3",
+    ),
+    "preferences": ("--data", "pairs.jsonl", "--per", "token"),
+    "probe": ("--data", "classes"),
+}
+
+
+@pytest.mark.parametrize("metric", COMMANDS)
+def test_every_metric_writes_and_shows_its_result(metric: str, saved_neox: Path, files: Path) -> None:
+    done = evaluate(metric, "--model", str(saved_neox), *COMMANDS[metric], "--out", "sub/result.json")
+    assert done.exit_code == 0, done.output
+    told = json.loads((files / "sub" / "result.json").read_text())
+    assert told["metric"] == metric
+    assert told["rows"] >= 1
+    assert told["config"]["model"] == str(saved_neox)
+    assert told["config"]["seed"] == 0
+    assert {str(saved_neox), f"files:{COMMANDS[metric][1]}"} <= set(told["content"])
+    assert {"torch", "transformers", "curation-gym"} <= set(told["versions"])
+    estimates = [
+        part for part in walk(told["result"]) if isinstance(part, dict) and set(part) == {"value", "low", "high"}
+    ]
+    assert estimates
+    assert all(part["low"] <= part["value"] <= part["high"] for part in estimates)
+    assert "result: sub/result.json" in done.output
+    assert sorted(path.name for path in (files / "sub").iterdir()) == ["result.json"]
+
+
+def walk(value: Any) -> list[Any]:
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [value, *(deeper for part in parts for deeper in walk(part))]
+
+
+def test_seed_and_limit_decide_the_result(saved_neox: Path, files: Path) -> None:
+    def run(*options: str) -> Any:
+        arguments = ("--model", str(saved_neox), *COMMANDS["toxicity"], *options, "--out", "r.json")
+        assert evaluate("toxicity", *arguments).exit_code == 0
+        return json.loads((files / "r.json").read_text())
+
+    first = run("--limit", "2")
+    assert first["rows"] == 2
+    assert run("--limit", "2")["result"] == first["result"]
+    assert run("--limit", "2", "--seed", "1")["result"] != first["result"]
+    assert run()["rows"] == 3
+
+
+def test_what_is_too_long_is_left_out_when_asked_to(saved_neox: Path, files: Path) -> None:
+    rows = [*FILES["pairs"], {"chosen": f"{TURN} {'word ' * 200}", "rejected": f"{TURN} no"}]
+    pd.DataFrame(rows).to_json(files / "long.jsonl", orient="records", lines=True)
+    arguments = ("--model", str(saved_neox), "--data", "long.jsonl", "--out", "r.json")
+    refused = evaluate("preferences", *arguments)
+    assert refused.exit_code == 2
+    assert "shorten it, or leave it out" in refused.output
+    done = evaluate("preferences", *arguments, "--drop-long")
+    assert done.exit_code == 0
+    assert "1 of 3 rows are left out, whose answers are longer than the model reads" in done.output
+    assert json.loads((files / "r.json").read_text())["rows"] == 2
+
+
+def test_the_default_result_file(saved_neox: Path, files: Path) -> None:
+    assert evaluate("bias", "--model", str(saved_neox), "--data", "bbq.jsonl").exit_code == 0
+    [written] = (files / "runs" / "evaluate").iterdir()
+    assert written.name.startswith("bias-")
+    assert written.name.endswith(f"{saved_neox.name}.json")
+
+
+def test_win_rate_with_a_judge_at_an_endpoint(
+    saved_neox: Path,
+    files: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "test-key-4711")
+    models = (
+        "--model",
+        str(saved_neox),
+        "--baseline",
+        str(saved_neox),
+        "--data",
+        "prompts.jsonl",
+        "--max-new-tokens",
+        "3",
+    )
+    judge = ("--judge-url", server.url, "--judge-model", "j", "--api-key-variable", "JUDGE_KEY", "--out", "r.json")
+    done = evaluate("win-rate", *models, *judge)
+    assert done.exit_code == 0, done.output
+    told = json.loads((files / "r.json").read_text())
+    assert told["result"]["win_rate"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert len(server.requests) == 6
+    assert "test-key-4711" not in (files / "r.json").read_text() + done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bias", "--data", "absent.jsonl"), "error: no data set at absent.jsonl: no such file"),
+        (("perplexity", "--data", "prompts.jsonl"), "has no column 'text'; its columns are prompt"),
+        (("toxicity", "--data", "prompts.jsonl", "--judge", "absent:judge"), "can't import judge 'absent:judge'"),
+        (("toxicity", "--data", "prompts.jsonl", "--judge", "classes"), "AutoTokenizer can't load 'classes'"),
+        (
+            (
+                "toxicity",
+                "--data",
+                "prompts.jsonl",
+                "--judge",
+                "tests.evaluation.language_model.test_commands:not_a_number",
+            ),
+            "the score nan is not in [0, 1]",
+        ),
+        (("attacks", "--data", "prompts.jsonl", "--suffixes", "absent.txt"), "No such file or directory"),
+        (("over-refusal", "--data", "prompts.jsonl", "--template", "x"), "a template must contain {prompt}"),
+        (("probe", "--data", "texts.jsonl"), "needs splits train and test; its splits are train"),
+        (("harness", "--include", "absent"), "no directory of task files at absent"),
+        (("bias", "--data", "bbq.jsonl", "--model", "classes"), "AutoTokenizer can't load 'classes'"),
+    ],
+)
+def test_what_is_wrong_is_one_plain_message(
+    arguments: tuple[str, ...],
+    message: str,
+    saved_neox: Path,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = evaluate(arguments[0], "--model", str(saved_neox), *arguments[1:])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert done.output.startswith("error: ")
+    assert "Traceback" not in done.output
+    assert not (files / "runs").exists()
+
+
+def test_help_lists_every_metric() -> None:
+    told = evaluate("--help").output
+    for name in (*COMMANDS, "win-rate", "harness"):
+        assert name in told
