@@ -8,7 +8,7 @@ import pytest
 
 from curation_gym.evaluation.language_model.model import CausalModel
 from tests.evaluation.language_model.server import Server
-from tests.evaluation.language_model.toys import byte_tokenizer, random_neox
+from tests.evaluation.language_model.toys import byte_tokenizer, random_classifier, random_neox
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,15 @@ def saved_neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a directory."""
     path = tmp_path_factory.mktemp("neox")
     random_neox().save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def saved_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text classifier with the labels fine and toxic, as a directory."""
+    path = tmp_path_factory.mktemp("classifier")
+    random_classifier().save_pretrained(path)
     byte_tokenizer().save_pretrained(path)
     return path
 

@@ -114,6 +114,31 @@ def test_seed_and_limit_decide_the_result(saved_neox: Path, files: Path) -> None
     assert run()["rows"] == 3
 
 
+def test_a_text_classifier_as_judge(saved_neox: Path, saved_classifier: Path, files: Path) -> None:
+    arguments = (
+        "--model",
+        str(saved_neox),
+        "--data",
+        "prompts.jsonl",
+        "--judge",
+        str(saved_classifier),
+        "--n-samples",
+        "2",
+    )
+    refused = evaluate("toxicity", *arguments)
+    assert refused.exit_code == 2
+    assert "its labels are 0 = 'fine', 1 = 'toxic'" in refused.output
+    done = evaluate("toxicity", *arguments, "--judge-label", "toxic", "--out", "r.json")
+    assert done.exit_code == 0, done.output
+    told = json.loads((files / "r.json").read_text())
+    assert told["result"]["judge"] == f"{saved_classifier}[toxic]"
+    assert 0 < told["result"]["mean"]["value"] < 1
+    assert str(saved_classifier) in told["content"]
+    assert evaluate("toxicity", *arguments, "--judge-label", "0", "--out", "fine.json").exit_code == 0
+    fine = json.loads((files / "fine.json").read_text())
+    assert fine["result"]["mean"]["value"] == pytest.approx(1 - told["result"]["mean"]["value"], abs=1e-5)
+
+
 def test_what_is_too_long_is_left_out_when_asked_to(saved_neox: Path, files: Path) -> None:
     rows = [*FILES["pairs"], {"chosen": f"{TURN} {'word ' * 200}", "rejected": f"{TURN} no"}]
     pd.DataFrame(rows).to_json(files / "long.jsonl", orient="records", lines=True)

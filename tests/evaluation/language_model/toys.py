@@ -92,21 +92,35 @@ def byte_tokenizer() -> Any:
     )
 
 
-def random_neox(max_length: int = 128, seed: int = 0) -> Any:
-    """A GPT-NeoX of two layers with random weights."""
-    config = transformers.GPTNeoXConfig(
+def neox_config(**options: Any) -> Any:
+    """Of a GPT-NeoX of two layers."""
+    return transformers.GPTNeoXConfig(
         vocab_size=320,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=max_length,
+        max_position_embeddings=128,
         bos_token_id=0,
         eos_token_id=0,
         attention_dropout=0.1,
         hidden_dropout=0.1,
         initializer_range=0.5,
+        **options,
     )
+
+
+def random_neox(seed: int = 0) -> Any:
+    """A GPT-NeoX of two layers with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return transformers.GPTNeoXForCausalLM(config)
+        return transformers.GPTNeoXForCausalLM(neox_config())
+
+
+def random_classifier() -> Any:
+    """A GPT-NeoX that tells toxic from fine, at random."""
+    names = {0: "fine", 1: "toxic"}
+    config = neox_config(id2label=names, label2id={name: i for i, name in names.items()})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return transformers.GPTNeoXForSequenceClassification(config)
