@@ -15,6 +15,7 @@ ENVIRONMENTS = {
     "CurationGym/ScoreSelection-v0": "curation_gym.envs.score_selection:ScoreSelection",
     "CurationGym/CoverageSelection-v0": "curation_gym.envs.coverage_selection:CoverageSelection",
     "CurationGym/BiasedSelection-v0": "curation_gym.envs.biased_selection:BiasedSelection",
+    "CurationGym/LanguageModelSelection-v0": "curation_gym.envs.language_model_selection:LanguageModelSelection",
     "CurationGym/RottingArms-v0": "curation_gym.envs.rotting_arms:RottingArms",
     "CurationGym/AnnotationAllocation-v0": "curation_gym.envs.annotation_allocation:AnnotationAllocation",
 }

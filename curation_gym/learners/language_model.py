@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.learners.training import Schedule, cosine, seeded, warm_up_then_linear
-from curation_gym.signals.encoders import model_path
+from curation_gym.signals.pretrained import default_device, load_pretrained
 
 _LOSSES = 20  # updates that the running loss is a mean of
 _PATIENCE = 10  # updates in a row without a finite loss, after which going on is pointless
@@ -62,7 +62,7 @@ class LanguageModelLearner:
         self.tokens, self.updates, self.skipped = 0, 0, 0
         self._generator = torch.Generator()
         self.reseed(seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = default_device()
         self.model: nn.Module = (model if config.lora is None else self._adapted(model)).to(self.device)
         self._optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
@@ -231,20 +231,10 @@ def load_causal(model: str) -> ModelAndTokenizer:
     """A causal language model in float32 and its tokenizer.
 
     Raises:
-        ValueError: when transformers can't load either.
+        ModelError: when transformers can't load either.
     """
-    import transformers
-
-    try:
-        where = model_path(model)
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(where).float()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"transformers can't load {model!r} as a causal language model: {error}. Name a local directory, or a hub "
-            "id while online (or in the hub's cache)"
-        ) from error
-    return loaded, tokenizer
+    loaded = load_pretrained("AutoModelForCausalLM", model).float()
+    return loaded, load_pretrained("AutoTokenizer", model)
 
 
 def _cloned(state: Any) -> Any:

@@ -25,7 +25,7 @@ class TrainedTokenizer(Config):
     """
 
     kind: Literal["byte-level-bpe"] = "byte-level-bpe"
-    vocabulary: int = Field(4096, ge=257)
+    vocabulary: int = Field(default=4096, ge=257)
 
 
 class PretrainedTokenizer(Config):

@@ -30,10 +30,10 @@ class DocstringsConfig(Config):
     """
 
     builder: Literal["docstrings"] = "docstrings"
-    packages: Many[str] = Field(tuple(PACKAGES), min_length=1)
-    per_package: int = Field(PER_PACKAGE, ge=8)
-    dimension: int = Field(64, ge=2)
-    n_clusters: int = Field(40, ge=1)
+    packages: Many[str] = Field(default=tuple(PACKAGES), min_length=1)
+    per_package: int = Field(default=PER_PACKAGE, ge=8)
+    dimension: int = Field(default=64, ge=2)
+    n_clusters: int = Field(default=40, ge=1)
 
 
 def depends_on(config: DocstringsConfig) -> dict[str, str]:

@@ -23,6 +23,14 @@ SMALL = {
     "CurationGym/ScoreSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
     "CurationGym/CoverageSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12},
     "CurationGym/BiasedSelection-v0": {"n_items": 6, "horizon": 5, "budget": 12, "audit_every": 2, "audit_size": 2},
+    "CurationGym/LanguageModelSelection-v0": {
+        "n_items": 6,
+        "horizon": 5,
+        "budget": 600,
+        "language_model": {"hidden_size": 16, "layers": 1, "heads": 2, "context": 32, "block": 16, "epochs": 0},
+        "fine_tuning": {"block": 16, "batch_size": 4},
+        "probes": {"prompts": 0, "clean": 1, "every": 2},
+    },
     "CurationGym/RottingArms-v0": {"n_arms": 4, "horizon": 9, "late_arms": 2},
     "CurationGym/AnnotationAllocation-v0": {"budget": 60, "batch": 10, "learner": {"kind": "linear", "members": 2}},
 }

@@ -1,0 +1,169 @@
+"""Probes of a language model while it is fine-tuned: what it writes, how well it reads, what it prefers."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from curation_gym.config import Config, ConfigError
+from curation_gym.evaluation.language_model.judges import judged
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.learners.language_model import LanguageModelLearner
+from curation_gym.pools.labelled import TrainSource, read_preferences
+from curation_gym.pools.pool import Pool
+from curation_gym.pools.trained import ClassifierSignal, trained
+
+CLEAN = 0
+"""The hidden label of a corpus that people call clean, see :data:`curation_gym.pools.corpus_sources.CLASSES`."""
+
+
+class ProbesConfig(Config):
+    """What is measured of the model, and how often.
+
+    Texts come from the pool's validation split, in an order drawn by seed. Human labels decide which of them are clean:
+    they count as audits.
+
+    Attributes:
+        every: steps between probes; the last step always has one.
+        prompts: beginnings that the model continues; 0: its samples aren't scored.
+        prompt_tokens: of a beginning.
+        samples: per prompt.
+        new_tokens: of a sample.
+        safety: what scores samples, P(safe). No judge of results may share its sources or its method.
+        clean: clean texts per domain whose perplexity is measured.
+        preferences: pairs of which the model should find the first more probable; None: not measured.
+        pairs: of them, by hash.
+        seed: of the choice of texts and of the samples, which have the same random numbers in every probe.
+    """
+
+    every: int = Field(default=20, ge=1)
+    prompts: int = Field(default=24, ge=0)
+    prompt_tokens: int = Field(default=8, ge=1)
+    samples: int = Field(default=2, ge=1)
+    new_tokens: int = Field(default=16, ge=1)
+    safety: ClassifierSignal | None = None
+    clean: int = Field(default=12, ge=1)
+    preferences: TrainSource | None = None
+    pairs: int = Field(default=32, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ProbesConfig":
+        if (self.prompts > 0) != (self.safety is not None):
+            raise ValueError("prompts and safety go together: what is sampled has to be scored; give both or neither")
+        if self.preferences is not None and self.preferences.pair is None:
+            raise ValueError("preferences must name pairs of texts (pair: [chosen, rejected])")
+        return self
+
+
+class Probe(NamedTuple):
+    """What a probe found.
+
+    Attributes:
+        toxicity: 1 − mean P(safe) of the samples, in [0, 1]; NaN without prompts.
+        log_perplexity: (domains with clean texts,), nats per token.
+        preference: share of pairs whose preferred text is the more probable one, in [0, 1]; NaN without pairs.
+    """
+
+    toxicity: float
+    log_perplexity: NDArray[np.float64]
+    preference: float
+
+    def value(self, weights: dict[str, float], start: "Probe") -> float:
+        """Weighted safety, alignment and utility of the model, each about 1 at best.
+
+        safety is 1 − toxicity, alignment the preference accuracy, utility the mean over domains of the perplexity at
+        the start of the episode divided by that now. What isn't measured counts nothing.
+        """
+        parts = {
+            "safety": 1 - self.toxicity,
+            "alignment": self.preference,
+            "utility": float(np.exp(start.log_perplexity - self.log_perplexity).mean()),
+        }
+        return sum(weights.get(name, 0.0) * value for name, value in parts.items() if not np.isnan(value))
+
+
+class Probes:
+    """What all episodes are probed with.
+
+    Args:
+        config: what.
+        pool: a corpus.
+        learner: whose tokenizer reads the texts.
+
+    Attributes:
+        audits: human labels that were read.
+        domains: names of those with clean texts.
+
+    Raises:
+        ConfigError: when the validation split has too few texts.
+        PoolError, ClassifierError: when the scorer can't be trained, or the preferences can't be read.
+    """
+
+    def __init__(self, config: ProbesConfig, pool: Pool, learner: LanguageModelLearner) -> None:
+        assert pool.data is not None
+        self.config = config
+        rng = np.random.default_rng(config.seed)
+        ids = rng.permutation(pool.ids("validation"))
+        texts = pool.data["text"].take(ids).to_pylist()
+        documents = learner.tokenize(texts)
+        long_enough = [row for row, tokens in enumerate(documents) if len(tokens) > config.prompt_tokens]
+        if len(long_enough) < config.prompts:
+            raise ConfigError(
+                f"probes.prompts = {config.prompts}, but only {len(long_enough)} texts of the validation split have "
+                f"more than prompt_tokens = {config.prompt_tokens} tokens; lower either, or take a larger pool"
+            )
+        begin = [documents[row][: config.prompt_tokens] for row in long_enough[: config.prompts]]
+        self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
+        self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
+        self._scorer = None if config.safety is None else trained(config.safety, frozenset(texts))[0]
+        self._pairs: list[tuple[str, str]] = []
+        if config.preferences is not None:
+            pairs = read_preferences(config.preferences, frozenset(texts))[: config.pairs]
+            self._pairs = [(pair.chosen, pair.rejected) for pair in pairs]
+
+    def _choose_clean(self, pool: Pool, ids: NDArray[np.int32], documents: list[NDArray[np.int32]], start: int) -> None:
+        """The first clean texts of every domain; people are asked until there are enough."""
+        label = pool.hidden.get("label")
+        self.audits = 0
+        self.domains: list[str] = []
+        self._clean: list[list[int]] = []
+        self._of: list[int] = []
+        for code, name in enumerate(pool.domain_names):
+            found = 0
+            for row in np.flatnonzero(pool.domain[ids] == code):
+                if found == self.config.clean:
+                    break
+                self.audits += label is not None
+                if len(documents[row]) and (label is None or label[ids[row]] == CLEAN):
+                    self._clean.append([start, *documents[row].tolist()])
+                    self._of.append(len(self.domains))
+                    found += 1
+            if found:
+                self.domains.append(name)
+        if not self.domains:
+            raise ConfigError("probes: the validation split has no clean text, so no perplexity can be measured")
+
+    def measure(self, learner: LanguageModelLearner) -> Probe:
+        """Probe the model as it is; it isn't changed."""
+        config = self.config
+        model = CausalModel(learner.model, learner.tokenizer)
+        toxicity, preference = float("nan"), float("nan")
+        scorer = self._scorer
+        if scorer is not None:
+            samples = model.generate(
+                self._prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=config.seed
+            )
+            texts = [text for row in samples for text in row]
+            safe = judged(lambda some: scorer(list(some)), texts)
+            toxicity = 1 - float(np.mean(safe))
+        clean = [tokens[: model.max_length + 1] for tokens in self._clean]
+        predicted = np.array([len(tokens) - 1 for tokens in clean])
+        loss = -model.score_tokens(clean, predicted.tolist())
+        by_domain = np.bincount(self._of, loss) / np.bincount(self._of, predicted)
+        if self._pairs:
+            texts = [text for pair in self._pairs for text in pair]
+            total = model.log_likelihood([""] * len(texts), texts).per("token").reshape(-1, 2)
+            preference = float(np.mean((total[:, 0] > total[:, 1]) + 0.5 * (total[:, 0] == total[:, 1])))
+        return Probe(toxicity, by_domain, preference)

@@ -1,0 +1,295 @@
+"""LanguageModelSelection-v0: what is selected fine-tunes a language model, and what that does to it is the reward."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from curation_gym.config import Config, ConfigError
+from curation_gym.envs.base import Arrays, CurationEnv, Rows
+from curation_gym.envs.language_model_probes import CLEAN, Probe, Probes, ProbesConfig
+from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
+from curation_gym.learners.base_model import model_of
+from curation_gym.learners.language_model import LanguageModelLearner
+from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
+from curation_gym.pools.build import PoolSource
+from curation_gym.pools.docstrings import DocstringsConfig
+from curation_gym.signals.refinement import RefinedSignal
+from curation_gym.task import Column
+
+ENV_ID = "CurationGym/LanguageModelSelection-v0"
+SAFETY = "safety"
+_MOST_PERPLEXITY = 4.0  # of relative perplexity, in the context
+
+
+class RefinementConfig(Config):
+    """Audits while curating, by which the safety signal is corrected, see :class:`RefinedSignal`.
+
+    Attributes:
+        every: steps between audits.
+        size: candidates of the step, drawn by seed, whose human label is revealed.
+    """
+
+    every: int = Field(default=5, ge=1)
+    size: int = Field(default=8, ge=1)
+
+
+class LanguageModelSelectionConfig(SelectionConfig):
+    """Arguments of LanguageModelSelection-v0, see :class:`LanguageModelSelectionEnv`."""
+
+    pool: PoolSource = DocstringsConfig()
+    budget: int = Field(20_000, ge=1)
+    weights: Weights = Field(default_factory=lambda: {SAFETY: 0.4, "alignment": 0.3, "utility": 0.3})
+    probe_weight: float = Field(1.0, ge=0)
+    language_model: ModelSource = BaseModelConfig(hidden_size=64, layers=2, epochs=0)
+    fine_tuning: FineTuningConfig = FineTuningConfig()
+    probes: ProbesConfig = ProbesConfig(prompts=0)
+    refinement: RefinementConfig | None = None
+
+    @model_validator(mode="after")
+    def _affordable(self) -> "LanguageModelSelectionConfig":
+        return self  # the budget is in tokens, and how many there are the pool tells
+
+
+class LanguageModelSelectionInfo(SelectionInfo):
+    """``info`` of a step; ``toxicity`` and ``preference`` are 0 where they aren't measured."""
+
+    tokens: int
+    composite: float
+    safety: float
+    alignment: float
+    utility: float
+    model_value: float
+    probed: bool
+    toxicity: float
+    perplexity: float
+    preference: float
+    loss: float
+    skipped: int
+    audited: int
+
+
+class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
+    """Batched core of :class:`LanguageModelSelectionEnv`; a model per row, which are trained one after the other."""
+
+    env_id = ENV_ID
+    config_model: ClassVar[type[SelectionConfig]] = LanguageModelSelectionConfig
+    info_type: ClassVar[type] = LanguageModelSelectionInfo
+    budget_unit = "tokens"
+    config: LanguageModelSelectionConfig
+
+    def _prepare(self) -> None:
+        cfg, pool = self.config, self.pool
+        if pool.data is None or "text" not in pool.data.column_names or pool.data["text"].null_count:
+            raise ConfigError(f"{ENV_ID}: the pool must hold a text for every sample, in the column 'text': {pool!r}")
+        if cfg.refinement is not None and ("label" not in pool.hidden or SAFETY not in pool.signals):
+            raise ConfigError(
+                f"{ENV_ID}: refinement corrects the signal {SAFETY!r} by hidden labels; the pool needs both: {pool!r}"
+            )
+        self._learners = [self._learner(row) for row in range(self.num_envs)]
+        first = self._learners[0]
+        self._documents = first.tokenize(pool.data["text"].to_pylist())
+        self._tokens = np.array([len(document) + 1 for document in self._documents])
+        self._cheapest = int(self._tokens[pool.ids(cfg.split)].min())
+        self._start = first.state()
+        self.probes = Probes(cfg.probes, pool, first)
+        self._at_start = self.probes.measure(first)
+        self._last = [self._at_start] * self.num_envs
+        self._value = np.zeros(self.num_envs)
+        self._refined: list[RefinedSignal | None] = [None] * self.num_envs
+        self._safety = np.zeros((self.num_envs, len(pool) if cfg.refinement else 0), np.float32)
+        self._audits: list[tuple[list[int], list[bool]]] = [([], []) for _ in range(self.num_envs)]
+        self._audit_seed = np.zeros(self.num_envs, np.int64)
+
+    def _learner(self, row: int) -> LanguageModelLearner:
+        cfg = self.config
+        return LanguageModelLearner(*model_of(cfg.language_model, self.pool), cfg.fine_tuning, cfg.budget, seed=row)
+
+    def _score_weights(self) -> dict[str, float]:
+        return self.config.weights
+
+    def _state(self) -> tuple[Column, ...]:
+        refined = (Column("refined_safety"),) if self.config.refinement else ()
+        return (*super()._state(), *refined)
+
+    def _more_context(self) -> tuple[Column, ...]:
+        loss = Column("loss", float(np.log(len(self._learners[0].tokenizer))))
+        return (loss, Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
+
+    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._tokens[self._plan[rows, step]]
+
+    # --------------------------------------------------------------- dynamics
+    def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:
+        for row in rows:
+            learner = self._learners[row]
+            seed = int(self._generator(int(row)).integers(2**31))
+            learner.restore(self._start).reseed(seed)
+            self._audit_seed[row] = seed
+            self._last[row], self._audits[row] = self._at_start, ([], [])
+            self._value[row] = self._at_start.value(self.config.weights, self._at_start)
+            if self.config.refinement:
+                self._refined[row] = self._unrefined()
+                self._safety[row] = self.pool.signals[SAFETY]
+
+    def _unrefined(self) -> RefinedSignal:
+        pool = self.pool
+        return RefinedSignal(pool.signals[SAFETY], pool.domain, pool.embeddings)
+
+    def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
+        told: list[dict[str, Any]] = []
+        for i, row in enumerate(rows):
+            ids = self._plan[row, step[i]][picked[i]]
+            self._learners[row].train_on([self._documents[index] for index in ids])
+            told.append(self._composite(int(row), step[i], picked[i]) | self._model_change(int(row), step[i]))
+            told[-1]["audited"] = self._audit(int(row), step[i])
+            told[-1]["raw_reward"] = told[-1]["composite"] + self.config.probe_weight * told[-1]["model_value"]
+        return {name: np.array([one[name] for one in told]) for name in told[0]}
+
+    def _composite(self, row: int, step: np.int64, picked: NDArray[np.bool_]) -> dict[str, float]:
+        """What was selected is worth by its signals: means over its tokens, times their share of the budget."""
+        price = self._tokens[self._plan[row, step]] * picked
+        share = price / self.config.budget
+        parts = {name: float(share @ self._signal(name, row, step)) for name in self.score_weights}
+        absent = {name: 0.0 for name in ("safety", "alignment", "utility") if name not in parts}
+        composite = sum(weight * parts[name] for name, weight in self.score_weights.items())
+        shown = {name: parts[name] for name in ("safety", "alignment", "utility") if name in parts}
+        return {"composite": composite, "tokens": int(price.sum())} | shown | absent
+
+    def _model_change(self, row: int, step: np.int64) -> dict[str, float]:
+        """By how much the model's value changed since the last probe, where one is due."""
+        cfg, learner, change = self.config, self._learners[row], 0.0
+        due = bool(self._over(np.array([row]))[0]) or (step + 1) % cfg.probes.every == 0
+        if due:
+            probe = self._last[row] = self.probes.measure(learner)
+            value = probe.value(cfg.weights, self._at_start)
+            change, self._value[row] = value - self._value[row], value
+        told = _told(self._last[row]) | {"loss": self._loss(row), "skipped": learner.skipped}
+        return told | {"model_value": change, "probed": due}
+
+    def _loss(self, row: int) -> float:
+        """Of the last updates; before the first, on the clean texts of the probes."""
+        loss = self._learners[row].loss
+        return float(self._at_start.log_perplexity.mean()) if np.isnan(loss) else loss
+
+    def _audit(self, row: int, step: np.int64) -> int:
+        """Reveal the human labels of some candidates of the step, and correct the safety signal by all so far."""
+        options = self.config.refinement
+        if options is None or step % options.every:
+            return 0
+        rng = np.random.default_rng([int(self._audit_seed[row]), int(step)])
+        ids = rng.permutation(self._plan[row, step])[: options.size]
+        ids = ids[self.pool.hidden["label"][ids] >= 0]
+        known, safe = self._audits[row]
+        known += ids.tolist()
+        safe += (self.pool.hidden["label"][ids] == CLEAN).tolist()
+        refined = self._refined[row]
+        assert refined is not None
+        self._safety[row] = refined.fit(known, safe).score()
+        return len(ids)
+
+    def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
+        if name != SAFETY or self.config.refinement is None:
+            return super()._signal(name, *where)
+        return np.asarray(self._safety[where[0], self._plan[where]])
+
+    # ------------------------------------------------------------ observation
+    def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
+        super()._write_state(vectors, state[..., :2])
+        if self.config.refinement:
+            rows = np.arange(self.num_envs)
+            ids = self._plan[rows, np.minimum(self._step, self.config.horizon - 1)]
+            state[..., 2] = self._safety[rows[:, None], ids]
+
+    def _observe(self, out: Arrays) -> None:
+        super()._observe(out)
+        bound = self.task.context[3].bound
+        for row, probe in enumerate(self._last):
+            relative = float(np.exp(probe.log_perplexity - self._at_start.log_perplexity).mean())
+            told = (self._loss(row) / bound, probe.toxicity, relative / _MOST_PERPLEXITY, probe.preference)
+            out["context"][row, 3:7] = np.clip(np.nan_to_num(told), 0, 1)
+
+
+def _told(probe: Probe) -> dict[str, float]:
+    perplexity = float(np.exp(probe.log_perplexity.mean()))
+    found = {"toxicity": probe.toxicity, "perplexity": perplexity, "preference": probe.preference}
+    return {name: float(np.nan_to_num(value)) for name, value in found.items()}
+
+
+class LanguageModelSelectionEnv(CurationEnv):
+    """Select what a language model is fine-tuned on, while it is.
+
+    ## Description
+    A causal language model (:class:`curation_gym.learners.language_model.LanguageModelLearner`) begins every episode at
+    the same checkpoint. At each step ``n_items`` documents of a corpus are shown; the policy gives each a probability
+    p_i of being selected; those selected are packed into batches, by which the model is updated. Every few steps the
+    model is probed: how toxic is what it writes, how well does it read clean text of every domain, does it prefer what
+    people prefer. This is the loop of DynACurE; what makes it hard is that a document's worth depends on what the
+    model has read, that signals err, and that what is filtered out of a community's texts is missing for that
+    community's clean text, too.
+
+    ## Action space
+    ``Box(0, 1, (n_items,))``: p_i. When more is drawn than the budget has left, a seeded random subset that fits is
+    kept. :class:`curation_gym.envs.wrappers.BernoulliSelection` turns it into ``MultiBinary(n_items)``.
+
+    ## Observation space
+    | key | columns |
+    |---|---|
+    | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, refined_safety (with refinement), |
+    | | domain (one-hot), log_length |
+    | context (7,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last updates, by ln V), |
+    | | toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the last probe, 0 |
+    | | where it isn't measured |
+    | mask (n_items,) | 1 |
+
+    pace, novelty and freshness are as in ScoreSelection-v0.
+
+    ## Rewards
+    composite + λ · model_value, λ = ``probe_weight``. composite is Σ over what was selected of tokens / budget ·
+    R(d), R(d) = w_s·safety + w_a·alignment + w_u·utility: over an episode it is the mean R of a token. model_value is
+    the change, since the last probe, of w_s·(1 − toxicity) + w_a·preference + w_u·(mean over domains of the perplexity
+    at the start / that now); it is 0 in steps without a probe. Both parts and their components are in ``info``:
+    ``composite``, ``safety``, ``alignment``, ``utility`` (components of the composite before weighting),
+    ``model_value``, ``probed`` (in this step), by the last probe ``toxicity``, ``perplexity`` (geometric mean over
+    domains) and ``preference`` (0 where it isn't measured), ``loss``, ``tokens`` (selected in this step), ``skipped``
+    (batches without a finite loss, which were no updates), ``audited`` (human labels revealed in this step);
+    ``raw_reward`` is the same number as the reward.
+
+    With ``refinement``, the human labels of some candidates are revealed every few steps, and correct the safety signal
+    (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own.
+
+    ## Starting state
+    A stream of n_items × horizon different documents of the split; the model at its checkpoint; nothing selected.
+
+    ## Episode end
+    Terminated when the budget doesn't pay for the shortest document, or the stream ends. Never truncated.
+
+    ## Known optimum
+    None; results are reported against no curation, heuristics, static filters and RAFT.
+
+    ## Arguments
+    | name | default | meaning |
+    |---|---|---|
+    | pool | builder: docstrings | texts with signals: a Pool, a path, or a builder's configuration, such as a corpus |
+    | n_items | 32 | documents per step |
+    | horizon | 32 | steps |
+    | budget | 20000 | tokens that may be selected, an end-of-text token per document included |
+    | split | train | of the pool |
+    | observation | dense | dense or ids |
+    | near | 0.5 | cosine above which two documents count as near |
+    | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
+    | probe_weight | 1 | λ |
+    | language_model | a small random one | hub id, path, or :class:`BaseModelConfig`: trained on the pool (cached) |
+    | fine_tuning | – | :class:`curation_gym.learners.language_model_config.FineTuningConfig` |
+    | probes | clean text only | :class:`curation_gym.envs.language_model_probes.ProbesConfig` |
+    | refinement | – | :class:`RefinementConfig` |
+
+    ## Vectorized
+    ``gymnasium.make_vec("CurationGym/LanguageModelSelection-v0", num_envs=…)``: a model per row.
+
+    ## Version history
+    v0: initial version.
+    """
+
+    core_class = LanguageModelSelectionVectorEnv

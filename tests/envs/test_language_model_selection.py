@@ -1,0 +1,235 @@
+"""LanguageModelSelection: what is selected trains the model, and both parts of the reward are what they claim to be."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from gymnasium.utils.env_checker import data_equivalence
+
+from curation_gym.config import ConfigError
+from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.evaluation.language_model.perplexity import perplexity
+from curation_gym.learners.language_model import LanguageModelLearner, load_causal
+from curation_gym.learners.language_model_config import FineTuningConfig
+from curation_gym.pools import Pool
+from curation_gym.signals.refinement import RefinedSignal
+from tests.learners.tiny_lm import WORDS, save_tiny
+
+WEIGHTS = {"safety": 0.5, "alignment": 0.2, "utility": 0.3}
+TUNING = {"block": 8, "batch_size": 2, "learning_rate": 0.02}
+N_ITEMS, HORIZON, BUDGET = 6, 7, 120
+
+
+def make_pool(**changes: Any) -> Pool:
+    rng = np.random.default_rng(4)
+    n = 120
+    columns: dict[str, Any] = {
+        "signals": {name: rng.random(n) for name in WEIGHTS},
+        "domain": np.arange(n) % 2,
+        "domain_names": ("sea", "kitchen"),
+        "hidden": {"label": rng.choice([0, 0, 1, -1], n)},
+        "split": np.arange(n) % 4 // 2,
+        "data": pa.table({"text": [" ".join(rng.choice(WORDS, rng.integers(2, 12))) for _ in range(n)]}),
+    }
+    return Pool(rng.standard_normal((n, 5)), **(columns | changes))
+
+
+POOL = make_pool()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+def make(model: str, n: int = 1, **config: Any) -> LanguageModelSelectionVectorEnv:
+    given = {"pool": POOL, "n_items": N_ITEMS, "horizon": HORIZON, "budget": BUDGET, "weights": WEIGHTS}
+    given |= {"language_model": model, "fine_tuning": TUNING, "probes": {"prompts": 0, "every": 3, "clean": 4}}
+    return LanguageModelSelectionVectorEnv(n, **(given | config))
+
+
+def run(env: LanguageModelSelectionVectorEnv, seed: int, p: float = 0.5) -> tuple[list[dict[str, Any]], list[int]]:
+    """Infos of an episode of row 0 at a constant probability, and the ids that it selected."""
+    env.reset(seed=seed)
+    infos, ids, done = [], [], False
+    while not done:
+        plan, step = env._plan[0].copy(), int(env._step[0])
+        _, reward, terminated, _, info = env.step(np.full((env.num_envs, N_ITEMS), p, np.float32))
+        ids += plan[step][env._shown_pick[0]].tolist()
+        infos.append({key: value[0] for key, value in info.items()} | {"reward": reward[0]})
+        done = bool(terminated[0])
+    return infos, ids
+
+
+def test_the_model_is_trained_on_what_was_selected_and_nothing_else(model: str) -> None:
+    env = make(model)
+    infos, ids = run(env, seed=3)
+    alone = LanguageModelLearner(*load_causal(model), FineTuningConfig(**TUNING), BUDGET)
+    texts = POOL.data["text"].to_pylist()
+    alone.train_on(alone.tokenize([texts[index] for index in ids]))
+    ours, theirs = (learner.model.state_dict() for learner in (env._learners[0], alone))
+    assert alone.updates > 2
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert set(POOL.split[ids]) == {0}
+    assert sum(info["tokens"] for info in infos) == sum(len(texts[index].split()) + 1 for index in ids) <= BUDGET
+
+
+def test_the_composite_is_the_mean_worth_of_a_token(model: str) -> None:
+    infos, ids = run(make(model), seed=5)
+    tokens = np.array([len(text.split()) + 1 for text in POOL.data["text"].take(ids).to_pylist()])
+    for name in WEIGHTS:
+        expected = (tokens * POOL.signals[name][ids]).sum() / BUDGET
+        assert sum(info[name] for info in infos) == pytest.approx(expected, rel=1e-5)
+    worth = sum(weight * POOL.signals[name][ids] for name, weight in WEIGHTS.items())
+    assert sum(info["composite"] for info in infos) == pytest.approx((tokens * worth).sum() / BUDGET, rel=1e-5)
+
+
+@pytest.mark.parametrize("probe_weight", [0.0, 2.0])
+def test_the_models_part_is_its_change_since_the_start(model: str, probe_weight: float) -> None:
+    env = make(model, probe_weight=probe_weight)
+    infos, _ = run(env, seed=6)
+    clean = {
+        name: [
+            text
+            for index, text in zip(order, POOL.data["text"].take(order).to_pylist(), strict=True)
+            if POOL.hidden["label"][index] == 0 and POOL.domain[index] == code
+        ][:4]
+        for code, name in enumerate(POOL.domain_names)
+        for order in [np.random.default_rng(0).permutation(POOL.ids("validation"))]
+    }
+
+    def log_perplexity(of: CausalModel) -> np.ndarray:
+        return np.log([found.perplexity.value for found in perplexity(of, clean).values()])
+
+    before, after = (
+        CausalModel(*pair) for pair in (load_causal(model), (env._learners[0].model, env._learners[0].tokenizer))
+    )
+    utility = np.exp(log_perplexity(before) - log_perplexity(after)).mean()
+    change = WEIGHTS["utility"] * (utility - 1)
+    assert sum(info["model_value"] for info in infos) == pytest.approx(change, rel=1e-3)
+    assert [info["probed"] for info in infos] == [(i + 1) % 3 == 0 or i == len(infos) - 1 for i in range(len(infos))]
+    for info in infos:
+        assert info["reward"] == info["raw_reward"]
+        assert info["reward"] == pytest.approx(info["composite"] + probe_weight * info["model_value"])
+
+
+def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, 6)) + f" {i}" for i in range(80)]
+    pd.DataFrame({"text": texts, "label": ["good" if i % 2 else "bad" for i in range(80)]}).to_csv(
+        tmp_path / "safe.csv"
+    )
+    pairs = {"chosen": [f"{t} soup" for t in texts], "rejected": [f"{t} boat" for t in texts]}
+    pd.DataFrame(pairs).to_csv(tmp_path / "pairs.csv")
+    safety = {
+        "kind": "classifier",
+        "train": [{"path": str(tmp_path / "safe.csv"), "label": "label", "positive": ["good"]}],
+    }
+    preferences = {"path": str(tmp_path / "pairs.csv"), "pair": ["chosen", "rejected"]}
+    probes = {"every": 2, "prompts": 3, "prompt_tokens": 2, "samples": 2, "new_tokens": 4, "clean": 2, "safety": safety}
+    env = make(model, probes=probes | {"preferences": preferences, "pairs": 10})
+    infos, _ = run(env, seed=1)
+    last = infos[-1]
+    assert 0 < last["toxicity"] < 1
+    assert last["preference"] in {k / 20 for k in range(21)}
+    start, now = env._at_start, env._last[0]
+    value = 0.5 * (1 - now.toxicity) + 0.2 * now.preference
+    value += 0.3 * np.exp(start.log_perplexity - now.log_perplexity).mean()
+    before = 0.5 * (1 - start.toxicity) + 0.2 * start.preference + 0.3
+    assert sum(info["model_value"] for info in infos) == pytest.approx(value - before)
+    observation, _ = env.reset(seed=1)
+    names = env.context_features
+    assert observation["context"][0, names.index("toxicity")] == pytest.approx(start.toxicity)
+    assert observation["context"][0, names.index("preference")] == pytest.approx(start.preference)
+
+
+def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None:
+    env = make(model, refinement={"every": 2, "size": 4})
+    column = env.item_features.index("refined_safety")
+    observation, _ = env.reset(seed=2)
+    step = env._plan[0, 0]
+    np.testing.assert_allclose(observation["item"][0, :, column], POOL.signals["safety"][step], rtol=1e-6)
+    observation, _, _, _, info = env.step(np.full((1, N_ITEMS), 0.5, np.float32))
+    known, safe = env._audits[0]
+    assert info["audited"][0] == len(known) <= 4
+    assert set(known) <= set(step.tolist())
+    assert safe == (POOL.hidden["label"][known] == 0).tolist()
+    refined = RefinedSignal(POOL.signals["safety"], POOL.domain, POOL.embeddings).fit(known, safe)
+    now = env._plan[0, 1]
+    np.testing.assert_allclose(observation["item"][0, :, column], refined.score(now), rtol=1e-5)
+    *_, info = env.step(np.full((1, N_ITEMS), 0.9, np.float32))
+    chosen = now[env._shown_pick[0]]
+    tokens = env._tokens[chosen]
+    assert info["audited"][0] == 0
+    assert info["safety"][0] == pytest.approx((tokens * refined.score(chosen)).sum() / BUDGET, rel=1e-4)
+    env.reset(seed=3)
+    assert env._audits[0] == ([], [])
+
+
+def test_rows_are_independent_and_episodes_repeat(model: str) -> None:
+    many, one = make(model, 3, refinement={}), make(model, refinement={})
+    rng = np.random.default_rng(8)
+    actions = rng.random((HORIZON, 3, N_ITEMS), dtype=np.float32)
+    traces = []
+    for _ in range(2):
+        traces.append([many.reset(seed=[7, 8, 9])] + [many.step(a) for a in actions[:4]])
+    for first, again in zip(*traces, strict=True):
+        assert data_equivalence(first, again, exact=True)
+    alone = [one.reset(seed=[8])] + [one.step(a[1:2]) for a in actions[:4]]
+    for whole, single in zip(traces[0], alone, strict=True):
+        for key in single[0]:
+            np.testing.assert_array_equal(whole[0][key][1], single[0][key][0])
+    np.testing.assert_array_equal([x[1][1] for x in traces[0][1:]], [x[1][0] for x in alone[1:]])
+
+
+def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str) -> None:
+    env, rng = make(model, 2, refinement={}), np.random.default_rng(9)
+    env.reset(seed=4)
+    actions = rng.random((5, 2, N_ITEMS), dtype=np.float32)
+    for action in actions[:2]:
+        env.step(action)
+    other = pickle.loads(pickle.dumps(env))
+    for action in actions[2:]:
+        assert data_equivalence(env.step(action), other.step(action), exact=True)
+
+
+def test_an_empty_choice_costs_nothing_and_pays_nothing(model: str) -> None:
+    env = make(model)
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(np.zeros((1, N_ITEMS), np.float32))
+    assert (reward[0], info["tokens"][0], info["budget_left"][0]) == (0, 0, BUDGET)
+    assert info["perplexity"][0] == pytest.approx(np.exp(info["loss"][0])), "of the clean texts, before any update"
+
+
+def test_it_ends_when_nothing_can_be_paid(model: str) -> None:
+    infos, _ = run(make(model, budget=30), seed=1, p=1.0)
+    assert len(infos) < HORIZON
+    assert (
+        0
+        <= infos[-1]["budget_left"]
+        < min(len(t.split()) + 1 for t in POOL.data["text"].take(POOL.ids("train")).to_pylist())
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pool": make_pool(data=None)}, "must hold a text for every sample"),
+        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects the signal 'safety' by hidden labels"),
+        ({"weights": {"safety": 0.7}}, "sum to 1"),
+        ({"probes": {"prompts": 3}}, "prompts and safety go together"),
+        ({"probes": {"prompts": 0, "clean": 0}}, "'probes.clean' = 0"),
+        ({"language_model": "no/where/at/all"}, "."),
+    ],
+)
+def test_bad_arguments_are_named(model: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    if "language_model" in changes:
+        changes, message = {"language_model": str(tmp_path)}, "AutoModelForCausalLM can't load"
+    with pytest.raises((ConfigError, ValueError), match=message):
+        make(model, **changes)
