@@ -1,10 +1,11 @@
 """Text quality: each rule moves the score the way it says."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_gym.signals.text_quality import BANDS, rule_scores, text_quality
+from curation_gym.signals.text_quality import BANDS, DEFAULT_RULES, Rule, rule_scores, text_quality
 
 PROSE = (
     "The committee of the city met on Monday to discuss the repair of the old stone bridge, which is in use "
@@ -19,7 +20,7 @@ def test_scores_are_in_range_for_any_text(texts: list[str]) -> None:
     assert scores.shape == (len(texts),)
     assert scores.dtype == np.float32
     assert ((scores >= 0) & (scores <= 1)).all()
-    for rule, values in rule_scores(texts).items():
+    for rule, values in rule_scores(texts, list(BANDS)).items():
         assert rule in BANDS
         assert ((values >= 0) & (values <= 1)).all()
 
@@ -44,9 +45,47 @@ def test_each_rule_notices_what_it_is_for() -> None:
         "ended_paragraphs": PROSE.rstrip("."),
         "repeated_lines": "A line of the text is here.\n" * 6,
     }
-    assert set(broken) == set(BANDS)
+    assert set(broken) == set(DEFAULT_RULES)
     for rule, text in broken.items():
         assert rule_scores([text])[rule][0] < clean[rule] - 0.2, rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "fine", "broken"),
+    [
+        ("repeated_ngrams", PROSE, "the old stone bridge is the old stone bridge of the old stone bridge"),
+        ("repeated_ngrams", "It rained.", "one two three four five six one two three four five six"),
+        ("bullet_lines", PROSE, "• one\n• two\n* three\n- four"),
+        ("ellipsis_lines", PROSE, "It was…\nThen it...\nwas decided."),
+        ("uppercase_words", PROSE, PROSE.upper()),
+        ("sentences", "It rained. It froze. It thawed.", "The work has to begin"),
+        ("grammar", PROSE, "the work has has to begin. i met an school bus (it is old"),
+        ("grammar", 'It took an hour. "I know," she said: a one-time affair.', "It took a hour. it took an hour"),
+        (
+            "coherence",
+            "The bridge was shut. Masons were on the bridge.",
+            "Violins are loud. Winter wheat grows slowly.",
+        ),
+        ("coherence", "A sentence alone.", "The bridge is old. The bridge is old. The bridge is old."),
+        (
+            "entities",
+            "The city of Oslo paid the masons and the farmers in March.",
+            "London Paris 1984 Rome Berlin 2001",
+        ),
+    ],
+)
+def test_each_further_rule_notices_what_it_is_for(rule: Rule, fine: str, broken: str) -> None:
+    good, bad = rule_scores([fine, broken], [rule])[rule]
+    assert good == 1
+    assert bad < 0.7
+
+
+def test_rules_can_be_chosen_and_those_of_old_give_what_they_gave() -> None:
+    scores = rule_scores([PROSE], list(BANDS))
+    for rules in (["words"], ["sentences", "entities"], list(DEFAULT_RULES)):
+        np.testing.assert_allclose(text_quality([PROSE], rules), np.prod([scores[rule] for rule in rules], axis=0))
+    np.testing.assert_array_equal(text_quality([PROSE]), text_quality([PROSE], DEFAULT_RULES))
+    assert text_quality([PROSE])[0] == np.float32(0.9090909361839294)
 
 
 def test_prose_is_above_code_and_blank_text_scores_nothing() -> None:
