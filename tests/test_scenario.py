@@ -148,7 +148,8 @@ def test_a_mistake_is_told_with_file_key_and_what_is_allowed(
         (
             "CoverageSelection",
             {"pool": {"builder": "sinthetic"}},
-            "pool.builder must be one of dataset, digits, docstrings, synthetic, variant, actual value: 'sinthetic'",
+            "pool.builder must be one of dataset, digits, docstrings, synthetic, variant, corpus, actual value: "
+            "'sinthetic'",
         ),
         ("CoverageSelection", {"pool": {"builder": ["a"]}}, r"pool.builder must be one of .*, actual value: \['a'\]"),
         (
