@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
+from baselines.audit_corrected import AuditCorrected
 from baselines.heuristic import Heuristic
-from baselines.raft import Greedy, Raft
+from baselines.raft import Calibrated, Greedy, Raft
 from baselines.reference import Hindsight
 from baselines.static_filter import NoveltyFilter, StaticFilter
 from baselines.stratified import Stratified
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.biased_selection import BiasedSelectionVectorEnv
+from curation_gym.envs.coverage_selection import CoverageSelectionVectorEnv
 from curation_gym.envs.rotting_arms import RottingArmsVectorEnv
 from curation_gym.envs.score_selection import ScoreSelectionVectorEnv
 from curation_gym.policy import Policy, PolicyError
 from curation_gym.pools import Pool
 from curation_gym.task import Task
 
-RULES = [Heuristic, StaticFilter, NoveltyFilter, Raft, Greedy, Stratified]
+RULES = [Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
 SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
 
 
@@ -66,6 +69,56 @@ def test_raft_takes_the_best_k(task: Task) -> None:
     )
 
 
+def test_calibrated_counts_safety_as_far_as_it_trusts_it(task: Task) -> None:
+    observation = seen(
+        task, safety=[1, 1, 0, 0, 0, 0], alignment=[0, 0, 0, 0, 0.6, 0.6], utility=[0, 0.1, 1, 0.9, 0.5, 0.5]
+    )
+    np.testing.assert_array_equal(Calibrated(task, trust=1).predict(observation)[0], [1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(Calibrated(task, trust=0).predict(observation)[0], [0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(Calibrated(task, trust=0, share=0.5).predict(observation)[0], [0, 0, 1, 0, 1, 1])
+
+
+@pytest.fixture(scope="module")
+def biased() -> Task:
+    pool = {"builder": "synthetic", "n_samples": 40, "n_clusters": 4, "dimension": 2, "n_domains": 2}
+    return BiasedSelectionVectorEnv(1, pool=pool, n_items=4, horizon=4, budget=8, audit_price=1).task
+
+
+def test_audit_corrected_takes_off_the_bias_and_buys_what_it_is_unsure_of(biased: Task) -> None:
+    columns = {
+        "safety": [0.8, 0.8, 0.4, 0.4, 0.9, 0.9],
+        "utility": [0.5] * 6,
+        "bias_mean": [0.5, 0.0, 0.0, -0.5, 0, 0],  # of max_bias = 0.4
+        "bias_sd": [0.1] * 5 + [0.5],
+        "is_audit": [0, 0, 0, 0, 1, 1],
+    }
+    policy = AuditCorrected(biased, threshold=0.5, max_sd=0.1)
+    observation = seen(biased, **columns)
+    np.testing.assert_array_equal(policy.predict(observation)[0], [1, 1, 0, 1, 0, 1])
+    policy = AuditCorrected(biased, threshold=0.6, max_sd=0.02)
+    np.testing.assert_array_equal(policy.predict(observation)[0], [0, 1, 0, 0, 1, 1])
+    observation["mask"][[1, 4]] = 0
+    np.testing.assert_array_equal(policy.predict(observation)[0], [0, 0, 0, 0, 0, 1])
+    batch, _ = policy.predict({key: np.stack([value, value]) for key, value in observation.items()})
+    np.testing.assert_array_equal(batch, [[0, 0, 0, 0, 0, 1]] * 2)
+
+
+def test_rules_that_know_no_audits_take_them_for_masked(biased: Task) -> None:
+    ones = [1.0] * 6
+    observation = seen(biased, safety=ones, utility=ones, is_audit=[0, 0, 0, 0, 1, 1])
+    for rule in (Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified):
+        chosen, _ = rule(biased).predict(observation)
+        assert chosen[:4].any(), rule
+        assert not chosen[4:].any(), rule
+
+
+def test_rules_against_bias_say_what_they_need(task: Task, small_pool: Pool) -> None:
+    with pytest.raises(PolicyError, match="needs the column 'bias_mean', which CurationGym/ScoreSelection-v0"):
+        AuditCorrected(task)
+    with pytest.raises(PolicyError, match="needs a task that values safety"):
+        Calibrated(CoverageSelectionVectorEnv(1, pool=small_pool, **SHAPE).task)
+
+
 def test_heuristic_needs_every_signal_and_some_novelty(task: Task) -> None:
     observation = seen(
         task,
@@ -108,7 +161,13 @@ def test_other_tasks_are_refused(rule: type, small_pool: Pool) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "kwargs"),
-    [(StaticFilter, {"threshold": 1.2}), (Heuristic, {"floor": -1}), (Raft, {"share": 0}), (Greedy, {"share": 1.1})],
+    [
+        (StaticFilter, {"threshold": 1.2}),
+        (Heuristic, {"floor": -1}),
+        (Raft, {"share": 0}),
+        (Greedy, {"share": 1.1}),
+        (Calibrated, {"trust": 2}),
+    ],
 )
 def test_bad_hyperparameters(task: Task, rule: type, kwargs: dict) -> None:
     with pytest.raises(PolicyError, match="must be in"):
