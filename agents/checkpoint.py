@@ -68,7 +68,7 @@ def write(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) ->
     """Write the state of ``model``, its environments and all generators; the file is whole or not there.
 
     Args:
-        model: between two rollouts.
+        model: between two rollouts; attributes of its own that it needs are named in its ``CHECKPOINTED``.
         path: the file.
         made_with: everything that decides the training; only a run with the same may continue from the file.
     """
@@ -77,7 +77,7 @@ def write(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) ->
     state = {
         "made_with": dict(made_with),
         "threads": th.get_num_threads(),
-        "learner": {name: getattr(model, name) for name in _LEARNER},
+        "learner": {name: getattr(model, name) for name in (*_LEARNER, *getattr(model, "CHECKPOINTED", ()))},
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
         "generators": (th.get_rng_state(), np.random.get_state(), random.getstate()),  # noqa: NPY002 - SB3 draws from it
@@ -123,6 +123,7 @@ def restore(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) 
             stacklevel=2,
         )
     bridge.env = core
+    bridge._reset_seeds()  # those it was made with are for its first reset, which was long ago
     for layer, values in zip(layers, state["wrappers"], strict=True):
         vars(layer).update(values)
     vars(model).update(state["learner"])

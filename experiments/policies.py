@@ -29,6 +29,8 @@ POLICIES = {
     "thompson_beta": "agents.bandits:ThompsonBeta",
     "ppo": "agents.ppo:PPOAgent",
     "ppo_box": "agents.ppo:PPOBoxAgent",
+    "reinforce": "agents.reinforce:ReinforceAgent",
+    "dvrl": "agents.dvrl:DVRLAgent",
     "reference": "baselines.reference:Hindsight",
     "lookahead": "baselines.lookahead:Lookahead",
 }

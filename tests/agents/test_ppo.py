@@ -132,7 +132,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"lerning_rate": 1}, "unknown key 'lerning_rate'; allowed keys: n_steps"), ({"gamma": 7}, "'gamma' = 7")],
+    [({"lerning_rate": 1}, "unknown key 'lerning_rate'; allowed keys: learning_rate"), ({"gamma": 7}, "'gamma' = 7")],
 )
 def test_bad_hyperparameters_are_named(values: dict, message: str) -> None:
     settings = SCORE.agents["ppo"].model_copy(update={"hyperparameters": values})
