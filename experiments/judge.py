@@ -4,12 +4,11 @@
 
 Every row is the AUC within a domain on texts with human labels that no judge was trained on and no corpus holds;
 near-duplicates of training texts are left out. Each judge is logistic regression in which every class of every source
-weighs the same. "ngrams" are hashed words, word pairs and characters; "minilm" are the embeddings that signals read, so
-no judge may read them: they are here to compare with. A domain where the judge's AUC is below 0.7 isn't scored. The
-judge itself is saved in the study's directory, for Judge.load.
+weighs the same; "ngrams" are words, word pairs and characters, hashed, and the judge reads those of all sources. A
+domain where its AUC is below 0.7 isn't scored. It is saved in the study's directory, for Judge.load.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,15 @@ from curation_gym.judge import (
     LEAST_AUC,
     DomainCard,
     JudgeConfig,
-    Material,
     logistic,
     measured,
     read_material,
     train_judge,
 )
 from curation_gym.signals.classifiers import ngrams
-from curation_gym.signals.encoders import SentenceTransformerConfig, hashed_tfidf, make_encoder
+from curation_gym.signals.encoders import hashed_tfidf
 from experiments import options
-from experiments.corpora import ENCODER, JUDGE
+from experiments.corpora import JUDGE
 from experiments.report import Report
 from experiments.study import Study, console, say, tidy
 
@@ -49,12 +47,11 @@ FEATURES: dict[str, Callable[[], Any]] = {
     "characters": partial(hashed_tfidf, n_features=1 << 18, analyzer="char_wb", ngram_range=(2, 5)),
     "ngrams": ngrams,
 }
-CANDIDATES = [*((name, "ngrams") for name in SOURCES), ("all", "words"), ("all", "characters"), ("all", "minilm")]
-C = {"minilm": 10.0}
+CANDIDATES = [*((name, "ngrams") for name in SOURCES if name != "all"), ("all", "words"), ("all", "characters")]
 QUICK_LIMIT = 400
 
 
-def material(sources: str, limit: int | None) -> tuple[JudgeConfig, Material]:
+def configured(sources: str, limit: int | None) -> JudgeConfig:
     """What a candidate is trained and measured on, at most ``limit`` texts a source."""
 
     def cut(source: dict[str, Any]) -> dict[str, Any]:
@@ -64,35 +61,26 @@ def material(sources: str, limit: int | None) -> tuple[JudgeConfig, Material]:
         "train": [cut(source) for source in JUDGE["train"] if source["name"] in SOURCES[sources]],
         "held_out": {domain: cut(source) for domain, source in JUDGE["held_out"].items()},
     }
-    config = validated(JudgeConfig, values, "judge")
-    return config, read_material(config)
+    return validated(JudgeConfig, values, "judge")
 
 
 def candidate(payload: tuple[str, str, int | None], out: Path) -> pd.DataFrame:
     """Rows of a candidate's AUC within each domain."""
     sources, features, limit = payload
-    _, read = material(sources, limit)
-    featurize = featurizer(features, read.texts)
-    model = logistic(C.get(features, 1.0)).fit(featurize(read.texts), read.positive, read.weight)
+    config = configured(sources, limit)
+    material = read_material(config)
+    featurizer = FEATURES[features]()
+    model = logistic(config.c).fit(featurizer.fit_transform(material.texts), material.positive, material.weight)
     told = {
-        domain: measured(lambda texts: model.decision_function(featurize(texts)), held_out)
-        for domain, held_out in read.held_out.items()
+        domain: measured(lambda texts: model.decision_function(featurizer.transform(texts)), held_out)
+        for domain, held_out in material.held_out.items()
     }
     return rows(f"{sources}, {features}", told)
 
 
-def featurizer(features: str, texts: Sequence[str]) -> Callable[[Sequence[str]], Any]:
-    """What turns texts into rows, fitted on the training texts."""
-    if features == "minilm":
-        return make_encoder(SentenceTransformerConfig.model_validate(ENCODER), texts)
-    fitted = FEATURES[features]().fit(texts)
-    return lambda some: fitted.transform(some)
-
-
 def judge(limit: int | None, out: Path) -> pd.DataFrame:
     """Train and save the judge; rows of its AUC, and of its calibration error."""
-    config, _ = material("all", limit)
-    trained = train_judge(config)
+    trained = train_judge(configured("all", limit))
     trained.save(out / THE_JUDGE)
     error = tidy("training texts", "", THE_JUDGE, 0, "calibration_error", 0, trained.card.calibration_error)
     return pd.concat([rows(THE_JUDGE, trained.card.domains), pd.DataFrame([error])])
@@ -135,10 +123,9 @@ def main(
     """Train, measure and compare."""
     with options.exits():
         limit = QUICK_LIMIT if quick else None
-        candidates = [(sources, features) for sources, features in CANDIDATES if not (quick and features == "minilm")]
         study = Study(
             "judge",
-            {"judge": JUDGE, "candidates": candidates, "limit": limit},
+            {"judge": JUDGE, "candidates": CANDIDATES, "limit": limit},
             label="quick" if quick else "full",
             seeds=[0],
             step_unit=dict.fromkeys(JUDGE["held_out"], "held-out texts"),
@@ -147,7 +134,7 @@ def main(
             overwrite=overwrite,
         )
         study.run(judge, {THE_JUDGE: limit}, jobs=1, title="the judge")
-        units = {f"{sources}, {features}": (sources, features, limit) for sources, features in candidates}
+        units = {f"{sources}, {features}": (sources, features, limit) for sources, features in CANDIDATES}
         study.run(candidate, units, jobs=jobs, title="candidates")
         results = study.results()
         status = study.finish(results)
