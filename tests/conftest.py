@@ -1,6 +1,8 @@
 """What the tests share: a cache of their own, and small pools."""
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 from curation_gym.pools import Pool, build_pool  # noqa: E402 - NumPy reads the environment when it is imported
+from tests.perspective import Service  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +36,18 @@ def data_directory() -> Path:
     if "CURATION_GYM_DATA" not in os.environ:
         pytest.skip("needs real data sets: set CURATION_GYM_DATA to the directory that holds them")
     return Path(os.environ["CURATION_GYM_DATA"])
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service in Perspective's format, on this machine."""
+    server = Service()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

@@ -16,21 +16,9 @@ from curation_gym.pools.corpus import TOKENIZER
 from curation_gym.pools.documents import document_keys, in_part
 from curation_gym.pools.partition import check_disjoint
 from curation_gym.pools.registry import DATA_VARIABLE
+from tests.texts import sentences
 
-NOUNS = ["bridge", "harbour", "garden", "engine", "violin", "teacher", "planet", "river", "window", "letter"]
-VERBS = ["stands", "turns", "waits", "shines", "falls", "rises", "sleeps", "moves", "speaks", "sings"]
-PLACES = ["by the sea", "in the old town", "under a tree", "near the station", "behind the mill", "on a hill"]
 ENCODER = {"kind": "tfidf-svd", "dimension": 8}
-
-
-def sentences(n: int, seed: int = 0) -> list[str]:
-    """Distinct sentences, none near another."""
-    rng = np.random.default_rng(seed)
-    found: dict[str, None] = {}
-    while len(found) < n:
-        parts = [f"the {rng.choice(NOUNS)} {rng.choice(VERBS)} {rng.choice(PLACES)}" for _ in range(3)]
-        found[f"{' and '.join(parts)} {rng.integers(10**6)}."] = None
-    return list(found)
 
 
 Write = Callable[..., str]

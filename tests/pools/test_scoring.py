@@ -1,0 +1,156 @@
+"""Kinds of signal that others' models give, and combinations of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from curation_gym.config import ConfigError
+from curation_gym.pools import Pool, build_pool
+from curation_gym.pools.cards import signal_cards
+from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
+from curation_gym.signals.scores import ScoreError
+from tests.perspective import Service
+from tests.texts import sentences
+
+QUALITY = {"kind": "text_quality", "rules": ["words", "uppercase_words"]}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "posts.csv"
+    pd.DataFrame({"text": sentences(120), "stars": [i % 5 for i in range(120)]}).to_csv(path, index=False)
+    return {"path": str(path)}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CURATION_GYM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def build(source: dict[str, Any], **signals: Any) -> Pool:
+    options = {"builder": "dataset", "encoder": {"kind": "tfidf-svd", "dimension": 4}, "signals": signals}
+    return build_pool(options | source)
+
+
+def texts(pool: Pool) -> list[str]:
+    return pool.data["text"].to_pylist()
+
+
+# ------------------------------------------------------------------ combinations
+@pytest.mark.parametrize(("by", "together"), [("minimum", np.min), ("product", np.prod), ("mean", np.mean)])
+def test_a_signal_of_several(source: dict, by: str, together: Any) -> None:
+    parts = {"quality": QUALITY, "stars": {"kind": "column", "column": "stars", "high": 4}}
+    pool = build(source, **parts, both={"kind": "combined", "parts": parts, "by": by})
+    expected = together([pool.signals["quality"], pool.signals["stars"]], axis=0)
+    np.testing.assert_allclose(pool.signals["both"], expected, atol=1e-6)
+    card = signal_cards(pool)["both"]
+    assert card.method == f"the {by} of its parts"
+    assert [part.kind for part in card.every()] == ["combined", "text_quality", "column"]
+    assert "### Signal `both.quality`" in pool.attachments["README.md"]
+
+
+# --------------------------------------------------------------------- a service
+def service_signal(service: Service, **options: Any) -> dict[str, Any]:
+    return {"kind": "service", "url": service.url, "requests_per_second": 5000.0, "batch_size": 10, **options}
+
+
+def test_a_service_is_asked_once_and_an_interrupted_build_goes_on(
+    source: dict,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVICE_KEY", "never stored")
+    signal = service_signal(service, invert=True, key_variable="SERVICE_KEY", retries=0)
+    service.failures = [(200, {})] * 45 + [(403, {})] * 9
+    with pytest.raises(ScoreError, match=r"signal 'safety': texts 40 to 49: .* status 403.*what was scored before is"):
+        build(source, safety=signal)
+    service.failures = []
+    before = len(service.requests)
+    pool = build(source, safety=signal)
+    assert len(service.requests) == before + 80, "forty were kept"
+    expected = [1 - text.count("a") / len(text) for text in texts(pool)]
+    np.testing.assert_allclose(pool.signals["safety"], expected, atol=1e-6)
+    assert signal_cards(pool)["safety"].method == f"1 − TOXICITY by the service at {service.url}"
+    kept = [file for file in pool.path.parents[1].rglob("*") if file.is_file()]
+    assert not any(b"never stored" in file.read_bytes() for file in kept)
+
+
+def test_a_score_is_calibrated_on_labelled_texts(source: dict, service: Service, tmp_path: Path) -> None:
+    rows = sentences(200, seed=5)
+    many = sorted(rows, key=lambda text: text.count("a") / len(text))[100:]
+    labelled = tmp_path / "labelled.csv"
+    pd.DataFrame({"text": rows, "label": ["bad" if text in many else "fine" for text in rows]}).to_csv(labelled)
+    on = [{"path": str(labelled), "label": "label", "positive": ["fine"]}]
+    signal = service_signal(service, invert=True, calibration={"method": "platt", "on": on})
+    pool = build(source, raw=service_signal(service, invert=True), safety=signal)
+    card = signal_cards(pool)["safety"]
+    assert card.calibration.auc > 0.99
+    assert card.calibration.error_after < card.calibration.error_before / 2
+    assert card.sources[0].positive == 100
+    order = np.argsort(pool.signals["raw"])
+    assert (np.diff(pool.signals["safety"][order]) >= -1e-6).all()
+    assert pool.signals["safety"].min() < 0.2 < pool.signals["raw"].min()
+
+
+# ------------------------------------------------------------------ a transformer
+def test_a_transformer_is_asked_for_a_label(source: dict, tmp_path: Path) -> None:
+    module = pytest.importorskip("curation_gym.signals.transformer_scorer", reason="needs the transformer scorer")
+    tokenizer = make_tokenizer(TrainedTokenizer(vocabulary=280), sentences(50))
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=END_OF_TEXT, model_max_length=64)
+    wrapped.save_pretrained(tmp_path / "model")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    labels = {"id2label": {0: "fine", 1: "toxic"}, "label2id": {"fine": 0, "toxic": 1}}
+    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes, **labels)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "model")
+    model = str(tmp_path / "model")
+    pool = build(source, safety={"kind": "transformer", "model": model, "label": "toxic", "invert": True})
+    expected = 1 - module.TransformerScorer(model, "toxic")(texts(pool))
+    np.testing.assert_allclose(pool.signals["safety"], expected, atol=1e-5)
+    assert signal_cards(pool)["safety"].method == f"1 − P(toxic) by {model}"
+
+
+# --------------------------------------------------------------- a language model
+def test_perplexity_counts_within_its_band_on_the_train_split(source: dict, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(TrainedTokenizer(vocabulary=280), sentences(50))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT).save_pretrained(tmp_path / "model")
+    torch.manual_seed(0)
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 64}
+    GPT2LMHeadModel(GPT2Config(vocab_size=tokenizer.get_vocab_size(), **sizes)).save_pretrained(tmp_path / "model")
+    signal = {"kind": "perplexity", "model": str(tmp_path / "model"), "quantiles": [0.05, 0.25, 0.75, 0.95]}
+    pool = build(source, utility=signal)
+    train = pool.signals["utility"][pool.ids("train")]
+    assert np.mean(train == 0) == pytest.approx(0.1, abs=0.05)
+    assert np.mean(train >= 0.5) == pytest.approx(0.6, abs=0.1)
+    assert "0, ½, 1 and 0 at the train split's quantiles 0.05, 0.25, 0.75, 0.95" in signal_cards(pool)["utility"].method
+
+
+# ------------------------------------------------------------------------ errors
+@pytest.mark.parametrize(
+    ("signal", "message"),
+    [
+        ({"kind": "combined", "parts": {}}, "at least 1 item"),
+        ({"kind": "combined", "parts": {"a": QUALITY}, "by": "vote"}, "'by' = 'vote'|by' = 'vote'"),
+        ({"kind": "text_quality", "rules": ["wrods"]}, "'wrods'"),
+        ({"kind": "perplexity", "model": "m", "quantiles": [0.1, 0.1, 0.5, 0.9]}, "quantiles must increase within"),
+        ({"kind": "service", "url": "u", "requests_per_second": 0.0}, "greater than 0"),
+        ({"kind": "transformer", "model": "m"}, "label' is missing"),
+        (
+            {"kind": "classifier", "calibration": "isotonic", "train": [{"name": "a", "pair": ["x", "y"]}]},
+            "pairs are calibrated by 'platt'",
+        ),
+        (
+            {"kind": "service", "url": "u", "calibration": {"on": [{"name": "a", "pair": ["x", "y"]}]}},
+            "calibration needs labelled texts",
+        ),
+    ],
+)
+def test_configurations_that_make_no_sense(signal: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_pool({"builder": "dataset", "name": "a", "signals": {"s": signal}})
