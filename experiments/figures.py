@@ -32,6 +32,7 @@ PALETTE = (
 )
 _GREY = "#8b939c"
 _DARKER = 0.55
+_CROWDED = 8  # lines that a legend has room for within the axes
 Band = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """steps, mean, low, high."""
 
@@ -159,7 +160,10 @@ def curve_plot(
         ylabel: what is measured.
         targets: values marked by a line.
     """
-    figure, axes = _panels(len(panels), height=2.9)
+    crowded = max(len(bands) for bands in panels.values()) > _CROWDED
+    figure, axes = _panels(len(panels), height=4.2 if crowded else 2.9)
+    if crowded:
+        figure.set_figwidth(9.6)
     for axis, (title, bands) in zip(axes, panels.items(), strict=True):
         for target in targets:
             axis.axhline(target, color=INK, alpha=0.35, linewidth=1, linestyle=(0, (4, 3)))
@@ -200,4 +204,18 @@ def _style(axis: Axes) -> None:
 
 
 def _legend(axis: Axes) -> None:
-    axis.legend(frameon=False, labelcolor=INK, fontsize=9, loc="best")
+    """Within the axes; of many lines beside them, in the order of the lines' ends."""
+    if len(axis.get_legend_handles_labels()[0]) <= _CROWDED:
+        axis.legend(frameon=False, labelcolor=INK, fontsize=9, loc="best")
+        return
+    handles, labels = axis.get_legend_handles_labels()
+    order = np.argsort([-float(np.asarray(handle.get_ydata())[-1]) for handle in handles], kind="stable")
+    axis.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        frameon=False,
+        labelcolor=INK,
+        fontsize=9,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+    )

@@ -27,24 +27,31 @@ def main(
     with options.exits():
         try:
             manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
-            page = (study / "report.md").read_text(encoding="utf-8")
         except (OSError, json.JSONDecodeError) as error:
             raise StudyError(f"{study} is no finished study: {error}") from error
+        if not (study / "report.md").exists():
+            raise StudyError(f"{study} is no finished study: it has no report.md")
         if manifest["status"] != "complete" or manifest["dirty"] is not False:
             raise StudyError(
                 f"{study} can't be published: status {manifest['status']!r}, uncommitted changes: {manifest['dirty']}; "
                 "a published number comes from a committed command that ran to its end"
             )
-        title, _, rest = page.partition("\n")
-        command = f"{title}\n\n```bash\n{manifest['command']}\n```\n{rest.replace('figures/', f'{name}/')}"
-        write_text(to / f"{name}.md", command)
-        shutil.rmtree(to / name, ignore_errors=True)
-        copies = {picture: to / name / picture.name for picture in (study / "figures").glob("*.png")}
-        copies |= {study / "results.parquet": to / f"{name}.parquet"}
+        place_page(study, manifest["command"], to, name)
+        copies = {study / "results.parquet": to / f"{name}.parquet"}
         copies |= {study / "manifest.json": to / f"{name}.manifest.json"}
         for source, target in copies.items():
             _copy(source, target)
         say(f"published: {to / name}.md")
+
+
+def place_page(report: Path, command: str, to: Path, name: str) -> None:
+    """Put a report's page and its figures at NAME.md and NAME/, with the command that made it on top."""
+    title, _, rest = (report / "report.md").read_text(encoding="utf-8").partition("\n")
+    told = f"{title}\n\n```bash\n{command}\n```\n{rest.replace('figures/', f'{name}/')}"
+    write_text(to / f"{name}.md", told)
+    shutil.rmtree(to / name, ignore_errors=True)
+    for picture in (report / "figures").glob("*.png"):
+        _copy(picture, to / name / picture.name)
 
 
 def _copy(source: Path, target: Path) -> None:

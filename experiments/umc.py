@@ -21,10 +21,9 @@ from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocation
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.report import Report
 from experiments.study import Study, StudyError
 from experiments.umc_campaign import kwargs_for, run_campaign
-from experiments.umc_report import METHOD, ScenarioResults, add_scenario, headline, summary
+from experiments.umc_report import ScenarioResults, headline, scenario_page, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
 
 MASTER = 0
@@ -132,10 +131,9 @@ def _run(
     status = study.finish(rows, budget=budget)
     if not len(rows):
         raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")
-    result = ScenarioResults(rows, judged, picking, budget)
-    page = Report(f"Annotation budget: {scenario.name}").add_text(METHOD)
-    add_scenario(page, result, scenario.description)
-    page.add_heading("How this was measured").add_code(study.manifest["command"])
+    command = study.manifest["command"]
+    result = ScenarioResults(rows, judged, picking, budget, scenario.description, command)
+    page = scenario_page(result).add_heading("How this was measured").add_code(command)
     say(f"report: {page.write(study.out)}")
     return result, status
 

@@ -1,10 +1,11 @@
-"""One page of every published scenario of the study of annotation budgets: docs/results/umc.md.
+"""One page of all published scenarios of the study of annotation budgets, docs/results/umc.md, and one of each.
 
 python -m experiments.umc_page
 """
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -16,10 +17,10 @@ from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.publish import RESULTS
+from experiments.publish import RESULTS, place_page
 from experiments.report import Report
 from experiments.study import StudyError
-from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, shown, summary
+from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, scenario_page, shown, summary
 from experiments.umc_strategies import ABLATIONS
 
 CONTROLS = ("umc_pacs", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
@@ -51,11 +52,15 @@ ABLATED = "Area of UMC minus that of UMC with one thing changed: above 0, the th
 def main(
     results: Annotated[Path, typer.Option("--results", help="Directory of the published studies.")] = RESULTS,
 ) -> None:
-    """Read umc_*.parquet, write umc.md."""
+    """Read umc_*.parquet, write umc.md and a page beside each, all in the same form."""
     with options.exits():
         found = [load(path) for path in sorted(results.glob("umc_*.parquet"))]
         if not found:
             raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
+        for r in found:
+            with TemporaryDirectory() as scratch:
+                scenario_page(r).write(Path(scratch))
+                place_page(Path(scratch), r.command, results, r.name)
         page = Report("Annotation budgets: UMC against classical active learning")
         page.add_code("\n".join([*(r.command for r in found), "python -m experiments.umc_page"])).add_text(METHOD)
         pages = ", ".join(f"{r.name}.md" for r in found)
@@ -84,7 +89,8 @@ def load(path: Path) -> ScenarioResults:
     config = manifest["config"]
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
     rows = pd.read_parquet(path)
-    return ScenarioResults(rows, manifest["seeds"], picking, manifest["budget"], manifest["command"])
+    description = config["scenario"]["description"]
+    return ScenarioResults(rows, manifest["seeds"], picking, manifest["budget"], description, manifest["command"])
 
 
 def mean_savings(found: list[ScenarioResults]) -> pd.DataFrame:

@@ -43,13 +43,20 @@ class ScenarioResults:
         rows: tidy results.
         judged, picking: seeds that are judged, and those on which the best other strategy is picked.
         budget: labels.
+        description: of the scenario.
         command: that made them.
     """
 
     def __init__(
-        self, rows: pd.DataFrame, judged: Sequence[int], picking: Sequence[int], budget: int, command: str = ""
+        self,
+        rows: pd.DataFrame,
+        judged: Sequence[int],
+        picking: Sequence[int],
+        budget: int,
+        description: str = "",
+        command: str = "",
     ) -> None:
-        self.command = command
+        self.description, self.command = description, command
         self.name = str(rows["scenario"].iloc[0])
         self.budget = budget
         self._rows = rows
@@ -184,9 +191,9 @@ def summary(results: Sequence[ScenarioResults]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def add_scenario(page: Report, r: ScenarioResults, description: str) -> None:
+def scenario_page(r: ScenarioResults) -> Report:
     """Tables and figures of one scenario."""
-    page.add_heading(r.name).add_text(description)
+    page = Report(f"Annotation budget: {r.name}").add_text(r.description).add_text(METHOD)
     page.add_table(headline(r))
     main = [s for s in r.strategies if s not in ABLATIONS]
     color = figures.colors(r.strategies)
@@ -207,7 +214,7 @@ def add_scenario(page: Report, r: ScenarioResults, description: str) -> None:
                 f"{prefix.strip('/')}-{r.name}",
                 f"By domain, at the end: {title}.",
             )
-    page.add_table(quality(r), "At the end of the budget.")
+    return page.add_table(quality(r), "At the end of the budget.")
 
 
 def _band(r: ScenarioResults, strategy: str) -> tuple[NDArray[np.float64], ...]:
