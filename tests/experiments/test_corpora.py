@@ -1,0 +1,72 @@
+"""The corpora of the studies: valid, plain, and divided as the partition says."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import yaml
+
+from curation_gym.config import validated
+from curation_gym.judge import JudgeConfig
+from curation_gym.pools import build_pool
+from curation_gym.pools.cards import corpus_card
+from curation_gym.pools.corpus import CorpusConfig
+from curation_gym.pools.labelled import TrainSource
+from curation_gym.pools.partition import check_disjoint
+from curation_gym.pools.signal_kinds import ClassifierSignal, every_signal
+from experiments.corpora import CORPORA, JUDGE, PARTITION, SIGNALS, corpus
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_corpus_is_plain_yaml_and_valid(name: str) -> None:
+    config = yaml.safe_load(yaml.safe_dump(CORPORA[name]))
+    assert config == CORPORA[name]
+    validated(CorpusConfig, config, name)
+
+
+def test_the_corpora_differ_by_the_tweets_only() -> None:
+    domains = {name: [source["domain"] for source in config["sources"]] for name, config in CORPORA.items()}
+    assert domains["mixed"] == ["tweets", *domains["without_tweets"]]
+    utility = corpus(reference_model="some/model")["signals"]["utility"]
+    assert set(utility["parts"]) == {"surprise", "quality"}
+    validated(CorpusConfig, corpus("news", reference_model="some/model"), "test")
+
+
+def test_no_part_of_the_partition_meets_another() -> None:
+    for name, parts in PARTITION.items():
+        for (_, end), (start, _) in pairwise(sorted(parts.values())):
+            assert end <= start, name
+
+
+def test_everything_that_is_trained_or_curated_keeps_to_the_partition() -> None:
+    """What a configuration reads of a data set is the part that the table gives to its role, and no other."""
+    config = validated(CorpusConfig, CORPORA["mixed"], "mixed")
+    judge = validated(JudgeConfig, JUDGE, "judge")
+    heads = [validated(ClassifierSignal, head, name) for name, head in SIGNALS.items()]
+    trained = [signal for signal in every_signal(config.signals.values()) if isinstance(signal, ClassifierSignal)]
+    read = [(source, "pool") for source in config.sources]
+    read += [(source, "signals") for signal in (*heads, *trained) for source in signal.train]
+    read += [(source, "judge training") for source in judge.train]
+    held_out = [source for domain, source in judge.held_out.items() if domain != "civil"]  # measured, never scored
+    read += [(source, "judge test") for source in held_out]
+    for source, role in read:
+        assert tuple(source.part or (0, 1)) == tuple(PARTITION[source.title][role]), (source.title, role)
+    judged = {source.title for source in judge.train}
+    assert not judged & {source.title for signal in (*heads, *trained) for source in signal.train}
+
+
+@pytest.mark.usefixtures("data_directory")
+def test_on_the_real_data_no_document_is_on_two_sides() -> None:
+    small = corpus("tweets", "forum") | {"encoder": {"kind": "tfidf-svd"}, "signals": {}}
+    pool = build_pool(small)
+    judge = validated(JudgeConfig, JUDGE, "judge")
+    sides = {source.title: source for source in judge.train if source.part is not None}
+    sides |= {f"held-out {domain}": source for domain, source in judge.held_out.items() if domain != "civil"}
+    assert all(isinstance(source, TrainSource) for source in sides.values())
+    check_disjoint({"pool": pool, **sides})
+    card = corpus_card(pool)
+    assert set(card.toxic) == {"tweets", "forum"}
+    assert card.toxic["tweets"] > 4 * card.clean["tweets"]
+    assert card.toxic["forum"] < card.clean["forum"] / 4
+    assert pool.length.max() <= 64
+    assert (np.bincount(pool.split) > 1000).all()
