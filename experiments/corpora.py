@@ -172,5 +172,5 @@ JUDGE: dict[str, Any] = {
         "civil": {**_part("civil_comments", "signals"), "votes": ["toxic_votes", "nontoxic_votes"], "limit": 3000},
     },
 }
-"""Of :class:`curation_gym.judge.JudgeConfig`. Civil Comments are measured on to say why they aren't scored: the judge
-was trained on none of them, and which of its texts trained a signal makes no difference to a judge."""
+"""Of :class:`curation_gym.judge_training.JudgeConfig`. Civil Comments are measured on to say why they are not scored:
+the judge was trained on none of them, and which of its texts trained a signal makes no difference to a judge."""

@@ -18,15 +18,8 @@ import typer
 from rich.table import Table
 
 from curation_gym.config import validated
-from curation_gym.judge import (
-    LEAST_AUC,
-    DomainCard,
-    JudgeConfig,
-    logistic,
-    measured,
-    read_material,
-    train_judge,
-)
+from curation_gym.judge import LEAST_AUC, DomainCard
+from curation_gym.judge_training import JudgeConfig, logistic, measured, read_material, train_judge
 from curation_gym.signals.classifiers import ngrams
 from curation_gym.signals.encoders import hashed_tfidf
 from experiments import options

@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from curation_gym.config import validated
-from curation_gym.judge import Judge, JudgeConfig, JudgeError, Labelled, measured, read_material, train_judge
+from curation_gym.judge import Judge, JudgeError
+from curation_gym.judge_training import JudgeConfig, Labelled, measured, read_material, train_judge
 from curation_gym.pools.partition import PartitionError
 
 NICE, RUDE = ["calm", "gentle", "kind", "warm", "polite"], ["harsh", "cruel", "cold", "nasty", "mean"]

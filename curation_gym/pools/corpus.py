@@ -1,9 +1,8 @@
 """Corpora to fine-tune a language model on: documents cleaned, cut into chunks, and without copies."""
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -13,24 +12,34 @@ from pydantic import Field, model_validator
 
 from curation_gym.config import Config, Many
 from curation_gym.pools.cards import CorpusCard, attached
-from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, chunks, make_tokenizer
-from curation_gym.pools.cleaning import RULES, Rule, cleaned
-from curation_gym.pools.common import code_versions, coverage_columns, progress, split_by_hash
-from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document, read_documents
-from curation_gym.pools.deduplication import NearDuplicates, near_duplicates
-from curation_gym.pools.documents import DocumentSet, rehashed
+from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, make_tokenizer
+from curation_gym.pools.cleaning import RULES, Rule
+from curation_gym.pools.common import code_versions, coverage_columns, progress
+from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document
+from curation_gym.pools.corpus_steps import (
+    Counts,
+    by_precedence,
+    chunked,
+    clean,
+    limited,
+    read,
+    splits_of,
+    without_copies,
+    without_near_copies,
+)
+from curation_gym.pools.deduplication import NearDuplicates
+from curation_gym.pools.documents import DocumentSet
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.pools.registry import encoder_version, model_version, reference_version
 from curation_gym.pools.scoring import Samples, Truth, score, signal_versions
 from curation_gym.pools.signal_kinds import ColumnSignal, CrossFittedSignal, SignalConfig, every_signal
-from curation_gym.pools.sources import SHARES
 from curation_gym.signals.encoders import (
     MODALITY,
     EncoderConfig,
     SentenceTransformerConfig,
-    SharedEncoders,
     TfidfSvdConfig,
 )
+from curation_gym.signals.shared_encoders import SharedEncoders
 
 TOKENIZER = "tokenizer.json"
 """The attachment that holds the tokenizer, as ``tokenizers.Tokenizer.from_str`` reads it."""
@@ -93,19 +102,11 @@ def depends_on(config: CorpusConfig) -> dict[str, str]:
     return versions | signal_versions(config.signals.values())
 
 
-class Counts:
-    """How many documents each step dropped, by domain, and how many lines each rule."""
-
-    def __init__(self) -> None:
-        self.read: Counter[str] = Counter()
-        self.dropped: dict[str, Counter[str]] = defaultdict(Counter)
-        self.lines: dict[str, Counter[str]] = {rule: Counter() for rule in RULES}
-
-
 def build(config: CorpusConfig) -> Pool:
     """Make the pool.
 
-    In this order, each step a function of this module: documents are read (what is empty or stands in another part of
+    In this order, each step a function of
+    :mod:`curation_gym.pools.corpus_steps`: documents are read (what is empty or stands in another part of
     the partition is left out); cleaned; dropped when they are copies but for case, marks and white space, across
     sources too; limited; dropped when they are near-duplicates, of which that in test is kept before one in validation
     or train; cut into chunks; dropped when they are too short to learn from. Splits are by hash of the document (70 %
@@ -140,101 +141,8 @@ def build(config: CorpusConfig) -> Pool:
             raise PoolError(f"no document falls into split {name!r}: {len(documents)} are too few; give more data")
     train = (document.text for document, part in zip(documents, split, strict=True) if part == 0)
     tokenizer = make_tokenizer(config.tokenizer, train)
-    texts, lengths, document_ids = chunked(documents, tokenizer, config, counts)
+    texts, lengths, document_ids = chunked(documents, tokenizer, config.chunk_tokens, config.min_tokens, counts)
     return _pool(config, documents, split, tokenizer.to_str(), texts, lengths, document_ids, counts)
-
-
-# ----------------------------------------------------------------------- steps
-def read(source: CorpusSource, counts: Counts) -> Iterator[Document]:
-    """Documents that aren't empty and stand in the source's part of the partition."""
-    for domain, dropped, document in read_documents(source):
-        counts.read[domain] += 1
-        if document is None:
-            counts.dropped[str(dropped)][domain] += 1
-        else:
-            yield document
-
-
-def clean(documents: Iterable[Document], rules: Sequence[Rule], counts: Counts) -> Iterator[Document]:
-    """Cleaned documents of which something is left."""
-    for document in documents:
-        document.text, lines = cleaned(document.text, rules)
-        for rule, n in lines.items():
-            counts.lines[rule][document.domain] += n
-        if document.text:
-            yield document
-        else:
-            counts.dropped["boilerplate"][document.domain] += 1
-
-
-def without_copies(documents: Iterable[Document], seen: set[int], counts: Counts) -> Iterator[Document]:
-    """The first of each key. Copies have one split, for that is by the key too."""
-    for document in documents:
-        if document.key in seen:
-            counts.dropped["exact duplicate"][document.domain] += 1
-        else:
-            seen.add(document.key)
-            yield document
-
-
-def limited(source: CorpusSource, documents: Iterable[Document], counts: Counts) -> Iterator[Document]:
-    """At most so many documents of a source: of a stream the first, else by hash, holding no more than these."""
-    if source.limit is None:
-        yield from documents
-        return
-    if source.streaming:
-        yield from islice(documents, source.limit)
-        return
-    total: Counter[str] = Counter()
-
-    def counted() -> Iterator[Document]:
-        for document in documents:
-            total[document.domain] += 1
-            yield document
-
-    for document in heapq.nsmallest(source.limit, counted(), key=lambda document: _order(document.key)):
-        total[document.domain] -= 1
-        yield document
-    counts.dropped["over the limit"].update(total)
-
-
-def by_precedence(documents: Iterable[Document]) -> list[Document]:
-    """Test before validation before train, and by hash within, so that the order of files and rows doesn't matter."""
-    every = list(documents)
-    keys = np.array([document.key for document in every], np.uint64)
-    return [every[row] for row in np.lexsort((keys, -splits_of(every).astype(np.int64)))]
-
-
-def without_near_copies(documents: Sequence[Document], config: NearDuplicates, counts: Counts) -> list[Document]:
-    """Documents that are no near-duplicates of an earlier one."""
-    found = near_duplicates([document.text for document in documents], config)
-    for document in (document for document, near in zip(documents, found, strict=True) if near):
-        counts.dropped["near-duplicate"][document.domain] += 1
-    return [document for document, near in zip(documents, found, strict=True) if not near]
-
-
-def splits_of(documents: Sequence[Document]) -> NDArray[np.uint8]:
-    """Split codes (n,), by hash."""
-    return split_by_hash(rehashed(np.array([document.key for document in documents], np.uint64), "split"), SHARES)
-
-
-def chunked(
-    documents: Sequence[Document], tokenizer: Any, config: CorpusConfig, counts: Counts
-) -> tuple[list[str], list[int], list[int]]:
-    """Chunks that are long enough: texts, tokens, and the index of the document that each comes from."""
-    texts: list[str] = []
-    lengths: list[int] = []
-    ids: list[int] = []
-    pieces = chunks((document.text for document in documents), tokenizer, config.chunk_tokens)
-    for index, (document, some) in enumerate(zip(documents, pieces, strict=True)):
-        kept = [(text, n) for text, n in some if n >= config.min_tokens]
-        if not kept:
-            counts.dropped["too short"][document.domain] += 1
-        for text, n in kept:
-            texts.append(text)
-            lengths.append(n)
-            ids.append(index)
-    return texts, lengths, ids
 
 
 # -------------------------------------------------------------------- the pool
@@ -314,7 +222,3 @@ def _called(tokenizer: TokenizerConfig) -> str:
     if isinstance(tokenizer, PretrainedTokenizer):
         return tokenizer.model
     return f"byte-level BPE with {tokenizer.vocabulary:,} tokens, trained on the train split"
-
-
-def _order(key: int) -> int:
-    return int(rehashed(np.array([key], np.uint64), "limit")[0])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from curation_gym.config import validated
-from curation_gym.judge import JudgeConfig
+from curation_gym.judge_training import JudgeConfig
 from curation_gym.pools import build_pool
 from curation_gym.pools.cards import corpus_card
 from curation_gym.pools.corpus import CorpusConfig
