@@ -30,7 +30,7 @@ class BiasedSelectionConfig(SelectionConfig):
     drift: float = Field(0.0, ge=0, lt=1)
     audit_every: int | None = Field(4, ge=1)
     audit_size: int = Field(8, ge=1)
-    audit_price: int | None = Field(None, ge=1)
+    audit_price: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _about_safety(self) -> "BiasedSelectionConfig":
@@ -114,7 +114,7 @@ class BiasedSelectionVectorEnv(SelectionVectorEnv):
         offers = (Column("is_audit"),) if self._offers() else ()
         return (Column(SAFETY), *super()._state(), *told, *offers)
 
-    def _offers(self) -> list[int]:
+    def _offers(self) -> list[float]:
         price = self.config.audit_price
         return [] if price is None else [price] * len(self.pool.domain_names)
 
@@ -248,7 +248,7 @@ class BiasedSelectionEnv(CurationEnv):
 
     The pool needs hidden truth in [0, 1], domains, and no signal called ``safety``: synthetic pools with
     ``n_domains``; any pool with a hidden column of the name ``truth``; labelled data, with ``truth="label"`` and the
-    names of the ``safe_classes``.
+    names of the ``safe_classes`` (truth is then 0 or 1, which no bias hides unless ``noise_scale`` is large).
 
     ## Action space
     ``Box(0, 1, (n_items,))``: p_i; with ``audit_price``, (n_items + domains,). When more is drawn than the budget has
@@ -278,7 +278,7 @@ class BiasedSelectionEnv(CurationEnv):
     A stream of n_items × horizon different samples of one group; nothing selected, nothing audited.
 
     ## Episode end
-    Terminated when the budget is spent or the stream ends. Never truncated.
+    Terminated when what is left of the budget pays for no sample, or the stream ends. Never truncated.
 
     ## Known optimum
     ``optimum()``: the knapsack of posterior means with the bias known, in hindsight: the ``budget`` samples of the
@@ -300,7 +300,7 @@ class BiasedSelectionEnv(CurationEnv):
     | pool | synthetic, 8 domains | a Pool, the path of a saved one, or a builder's configuration |
     | n_items | 32 | candidates per step |
     | horizon | 32 | steps |
-    | budget | 128 | samples that may be selected, audits at their price included |
+    | budget | 128 | samples that may be selected, less the price of audits |
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two samples count as near |
@@ -312,7 +312,7 @@ class BiasedSelectionEnv(CurationEnv):
     | drift | 0 | probability per step and domain that the bias is drawn anew |
     | audit_every | 4 | steps from one scheduled audit to the next; null: none |
     | audit_size | 8 | truths that an audit reveals, at most |
-    | audit_price | null | what a bought audit takes from the budget; null: none can be bought |
+    | audit_price | null | of an audit, in samples; null: none can be bought |
 
     ## Vectorized
     ``gymnasium.make_vec("CurationGym/BiasedSelection-v0", num_envs=…)`` gives the native batched core.

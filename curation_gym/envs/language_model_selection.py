@@ -117,8 +117,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         loss = Column("loss", float(np.log(len(self._learners[0].tokenizer))))
         return (loss, Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
 
-    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._tokens[self._plan[rows, step]]
+    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self._tokens[self._plan[rows, step]].astype(np.float64)
 
     # --------------------------------------------------------------- dynamics
     def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:

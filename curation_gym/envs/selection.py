@@ -18,6 +18,8 @@ from curation_gym.task import Column, Task
 PACE = 4.0
 """The largest pace that is observed."""
 
+_CENT = 1e-9  # what sums of prices may round to
+
 
 def _convex(weights: dict[str, float]) -> dict[str, float]:
     if min(weights.values(), default=-1) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
@@ -55,7 +57,7 @@ class SelectionInfo(TypedDict):
 
     raw_reward: float
     selected: int
-    budget_left: int
+    budget_left: float
 
 
 class SelectionVectorEnv(CurationVectorEnv):
@@ -95,7 +97,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._dynamic = slice(len(before), len(before) + len(state))
         self._table = feature_table(pool, len(state)) if cfg.observation == "dense" else None
         offers = self._offers()
-        self._price = np.array([1] * cfg.n_items + offers)
+        self._price = np.array([1.0] * cfg.n_items + offers)
         e, t, n, b = self.num_envs, cfg.horizon, cfg.n_items + len(offers), cfg.budget
         most = min(b, needed)  # a candidate costs at least 1
         self._plan = np.zeros((e, t, n), np.int32)
@@ -105,7 +107,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._kept_log_miss = np.zeros((e, most), np.float32)
         self._selected = np.zeros(e, np.int64)
         self._step = np.zeros(e, np.int64)
-        self._left = np.zeros(e, np.int64)
+        self._left = np.zeros(e)
         self._total = np.zeros(e)
         self._shown = np.zeros(e, np.int64)  # the last step, its probabilities and choice, for render
         self._shown_p = np.zeros((e, n), np.float32)
@@ -149,15 +151,15 @@ class SelectionVectorEnv(CurationVectorEnv):
         """What changes of a candidate while curating; what :meth:`_write_state` writes."""
         return (Column("novelty"), Column("freshness"))
 
-    def _offers(self) -> list[int]:
-        """Prices of what the budget can buy beside candidates; each is an item after them."""
+    def _offers(self) -> list[float]:
+        """Prices, in samples, of what the budget can buy beside candidates; each is an item after them."""
         return []
 
     def _more_context(self) -> tuple[Column, ...]:
         """Columns of the context after the budget's and the time's."""
         return ()
 
-    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each item of the rows' steps costs of the budget, at least 1: (len(rows), items)."""
         return np.broadcast_to(self._price, (len(rows), len(self._price)))
 
@@ -209,12 +211,12 @@ class SelectionVectorEnv(CurationVectorEnv):
         step, left = self._step[rows], self._left[rows]
         picked = (self._uniform[rows, step] < actions) & (self._mask()[rows] > 0)
         price = self._prices(rows, step)
-        if ((picked * price).sum(1) > left).any():
+        cost = np.where(picked, price, 0)
+        if (cost.sum(1) > left + _CENT).any():
             order = np.argsort(np.where(picked, self._priority[rows], np.inf), axis=1)
-            spent = np.cumsum(np.take_along_axis(picked * price, order, axis=1), axis=1)
-            rank = np.argsort(order, axis=1)
-            picked &= np.take_along_axis(spent <= left[:, None], rank, axis=1)
-        self._left[rows] -= (picked * price).sum(1)
+            affordable = np.cumsum(np.take_along_axis(cost, order, axis=1), axis=1) <= left[:, None] + _CENT
+            picked &= np.take_along_axis(affordable, np.argsort(order, axis=1), axis=1)
+        self._left[rows] = np.maximum(left - np.where(picked, price, 0).sum(1), 0)
         self._step[rows] += 1
         info = self._pay(rows, step, picked)
         self._keep(rows, step, picked[:, : cfg.n_items])
@@ -225,7 +227,7 @@ class SelectionVectorEnv(CurationVectorEnv):
 
     def _over(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether the stream has ended, or the budget can't pay for anything any more."""
-        return np.asarray((self._left[rows] < self._cheapest) | (self._step[rows] == self.config.horizon))
+        return np.asarray((self._left[rows] < self._cheapest - _CENT) | (self._step[rows] == self.config.horizon))
 
     def _keep(self, rows: Rows, step: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
         """Append the candidates that were chosen to the rows' memories."""
