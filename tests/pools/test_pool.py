@@ -30,6 +30,7 @@ def make_pool(n: int = 12, seed: int = 0, **changes) -> Pool:
         "data": pa.table({"text": [f"sample {i}" for i in range(n)]}),
         "class_names": ("a", "b", "c"),
         "provenance": Provenance("test", "none", {"seed": seed}, {"numpy": "2"}),
+        "attachments": {"README.md": "# Pool\r\né", "cards.json": "{}"},
     }
     columns |= changes
     return Pool(columns.pop("embeddings"), columns.pop("signals"), **columns)
@@ -45,7 +46,7 @@ def assert_equal(left: Pool, right: Pool) -> None:
             assert mine[key].dtype == theirs[key].dtype
     for name in ("domain", "split", "length", "arrival"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
-    for name in ("domain_names", "class_names", "provenance", "fingerprint", "embedding_bound", "data"):
+    for name in ("domain_names", "class_names", "provenance", "fingerprint", "embedding_bound", "data", "attachments"):
         assert getattr(left, name) == getattr(right, name), name
 
 
@@ -282,3 +283,18 @@ def test_ids_of_a_split() -> None:
     assert sorted(np.concatenate(ids)) == list(range(12))
     with pytest.raises(PoolError, match="split must be one of"):
         pool.ids("dev")
+
+
+def test_attachments_stand_beside_the_columns_and_do_not_count(tmp_path: Path) -> None:
+    pool = make_pool()
+    assert make_pool(attachments=None).fingerprint == pool.fingerprint
+    saved = pool.save(tmp_path / "pool")
+    assert (tmp_path / "pool" / "README.md").read_bytes() == "# Pool\r\né".encode()
+    with pytest.raises(TypeError):
+        saved.attachments["notes.md"] = ""
+    (tmp_path / "pool" / "cards.json").write_text("[]")
+    with pytest.raises(PoolError, match=r"cards\.json was altered"):
+        Pool.load(tmp_path / "pool")
+    for name in ("pool.json", "notes.txt", "../notes.md", "a/b.md"):
+        with pytest.raises(PoolError, match=f"an attachment's name must be that of a .json or .md file.*{name}"):
+            make_pool(attachments={name: ""})

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from curation_gym.signals.classifiers import ClassifierError, TextScorer, auc_within, cross_fitted
+from curation_gym.signals.classifiers import ClassifierError, TextScorer, auc_within, cross_fitted, ngrams
 from curation_gym.signals.encoders import TfidfSvdConfig, make_encoder
 
 GOOD, BAD = ["calm", "gentle", "kind", "warm", "polite"], ["rude", "harsh", "cruel", "cold", "nasty"]
@@ -42,6 +42,29 @@ def test_preferences_are_learned_and_an_average_text_scores_a_half() -> None:
     assert scorer.score(texts_of(GOOD, 10, 5)).min() > 0.5 > scorer.score(texts_of(BAD, 10, 6)).max()
     mirrored = TextScorer().fit_preferences(rejected, chosen)
     np.testing.assert_allclose(mirrored.logits(chosen), -scorer.logits(chosen), atol=1e-3)
+
+
+def test_held_out_scores_are_those_of_models_that_did_not_see_the_text(labelled) -> None:
+    texts, positive = labelled
+    folds = np.arange(len(texts)) % 4
+    scorer = TextScorer(c=2.0)
+    assert scorer.fit(texts, positive).held_out is None
+    held_out = scorer.fit(texts, positive, folds).held_out
+    np.testing.assert_array_equal(held_out, cross_fitted(ngrams().fit_transform(texts), positive, folds, c=2.0))
+    flipped = scorer.fit(texts, np.where(folds == 1, ~positive, positive), folds).held_out
+    np.testing.assert_array_equal(flipped[folds == 1], held_out[folds == 1])
+
+
+def test_held_out_preferences_are_those_of_models_that_did_not_see_the_pair() -> None:
+    chosen, rejected = texts_of(GOOD, 60, 0), texts_of(BAD, 60, 1)
+    folds = np.arange(60) % 4
+    held_out = TextScorer().fit_preferences(chosen, rejected, folds).held_out
+    assert held_out.shape == (60,)
+    assert held_out.min() > 0.5
+    turned = [(b, a) if fold == 1 else (a, b) for a, b, fold in zip(chosen, rejected, folds, strict=True)]
+    other = TextScorer().fit_preferences(*zip(*turned, strict=True), folds).held_out
+    np.testing.assert_allclose(other[folds == 1], 1 - held_out[folds == 1], atol=1e-3)
+    assert TextScorer().fit_preferences(chosen, rejected).held_out is None
 
 
 def test_no_fold_trains_on_itself() -> None:
