@@ -47,6 +47,7 @@ class Task:
         budget: how much may be spent in an episode, in ``budget_unit``.
         budget_unit: ``"samples"``, ``"labels"`` or ``"pulls"``.
         score_weights: how the task values each signal; ``score`` applies them.
+        objectives: names of a vector reward's components; empty where the reward is a number.
         pool_fingerprint: of the pool that ids refer to; empty when there is no pool.
         ids: whether ``item`` holds pool ids instead of columns.
         arms: a name per item for Allocation and Mixture; empty for Selection.
@@ -67,6 +68,7 @@ class Task:
     dynamic: tuple[int, int] = (0, 0)
     budget_unit: str = "samples"
     score_weights: Mapping[str, float] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
     pool_fingerprint: str = ""
     ids: bool = False
     arms: tuple[str, ...] = ()

@@ -69,6 +69,10 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        if self.task.objectives:
+            # Where MO-Gymnasium's wrappers and agents look for it.
+            self.single_reward_space = gym.spaces.Box(-np.inf, np.inf, (len(self.task.objectives),), np.float64)
+            self.reward_space = batch_space(self.single_reward_space, num_envs)
         self.rngs: list[np.random.Generator | None] = [None] * num_envs
         self._seeds: list[int | None] = [None] * num_envs
         self.ended = np.ones(num_envs, np.bool_)
@@ -86,7 +90,10 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         raise NotImplementedError
 
     def _advance(self, rows: Rows, actions: NDArray[Any]) -> StepResult:
-        """Apply valid ``actions`` (one per entry of ``rows``); return reward, terminated, info per entry."""
+        """Apply valid ``actions`` (one per entry of ``rows``); return reward, terminated, info per entry.
+
+        A reward is a number, or one per objective of the task.
+        """
         raise NotImplementedError
 
     def _observe(self, out: Arrays) -> None:
@@ -173,7 +180,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             )
         rows = np.flatnonzero(~resetting)
         actions = self._checked(np.asarray(actions), rows)
-        rewards = np.zeros(self.num_envs)
+        rewards = np.zeros((self.num_envs, *self._reward_shape))
         terminated = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
         if len(rows):
@@ -202,6 +209,10 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         return infos | {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
 
     # ---------------------------------------------------------------- helpers
+    @property
+    def _reward_shape(self) -> tuple[int, ...]:
+        return (len(self.task.objectives),) if self.task.objectives else ()
+
     def _observation(self) -> Arrays:
         if self._buffers is None:
             out = self._empty()
@@ -311,6 +322,8 @@ class CurationEnv(gym.Env[Arrays, Any]):
         self.observation_space = self.core.single_observation_space
         self.action_space = self.core.single_action_space
         self.task = self.core.task
+        if self.task.objectives:
+            self.reward_space = self.core.single_reward_space
 
     @property
     def item_features(self) -> tuple[str, ...]:
@@ -329,12 +342,18 @@ class CurationEnv(gym.Env[Arrays, Any]):
         observation, infos = self.core.reset()
         return _row(observation), _row_info(infos)
 
-    def step(self, action: Any) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
-        """Advance by one step; raises ValueError for an action outside the space, ResetNeeded after the end."""
+    def step(self, action: Any) -> tuple[Arrays, Any, bool, bool, dict[str, Any]]:
+        """Advance by one step; the reward is a float, or an array with one number per objective of the task.
+
+        Raises:
+            ValueError: for an action outside the space.
+            ResetNeeded: after the end.
+        """
         if self.core.ended[0] and self.core.started[0]:
             raise gym.error.ResetNeeded(f"{self.core.env_id}: the episode has ended; call reset() before step()")
         observation, rewards, terminated, truncated, infos = self.core.step(np.asarray(action)[None])
-        return _row(observation), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _row_info(infos)
+        reward = rewards[0] if self.task.objectives else float(rewards[0])
+        return _row(observation), reward, bool(terminated[0]), bool(truncated[0]), _row_info(infos)
 
     def render(self) -> Any:
         """The frame, or None without a render mode."""

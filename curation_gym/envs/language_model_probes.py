@@ -70,18 +70,18 @@ class Probe(NamedTuple):
     log_perplexity: NDArray[np.float64]
     preference: float
 
-    def value(self, weights: dict[str, float], start: "Probe") -> float:
-        """Weighted safety, alignment and utility of the model, each about 1 at best.
+    def objectives(self, start: "Probe") -> dict[str, float]:
+        """Safety, alignment and utility of the model, each about 1 at best.
 
         safety is 1 − toxicity, alignment the preference accuracy, utility the mean over domains of the perplexity at
-        the start of the episode divided by that now. What isn't measured counts nothing.
+        the start of the episode divided by that now. What isn't measured is 0.
         """
-        parts = {
+        found = {
             "safety": 1 - self.toxicity,
             "alignment": self.preference,
             "utility": float(np.exp(start.log_perplexity - self.log_perplexity).mean()),
         }
-        return sum(weights.get(name, 0.0) * value for name, value in parts.items() if not np.isnan(value))
+        return {name: float(np.nan_to_num(value)) for name, value in found.items()}
 
 
 class Probes:
@@ -94,7 +94,7 @@ class Probes:
 
     Attributes:
         audits: human labels that were read.
-        domains: names of those with clean texts.
+        domains: indices of those with clean texts, as ``pool.domain`` has them.
 
     Raises:
         ConfigError: when the validation split has too few texts.
@@ -127,10 +127,10 @@ class Probes:
         """The first clean texts of every domain; people are asked until there are enough."""
         label = pool.hidden.get("label")
         self.audits = 0
-        self.domains: list[str] = []
+        self.domains: list[int] = []
         self._clean: list[list[int]] = []
         self._of: list[int] = []
-        for code, name in enumerate(pool.domain_names):
+        for code in range(len(pool.domain_names)):
             found = 0
             for row in np.flatnonzero(pool.domain[ids] == code):
                 if found == self.config.clean:
@@ -141,7 +141,7 @@ class Probes:
                     self._of.append(len(self.domains))
                     found += 1
             if found:
-                self.domains.append(name)
+                self.domains.append(code)
         if not self.domains:
             raise ConfigError("probes: the validation split has no clean text, so no perplexity can be measured")
 

@@ -19,12 +19,14 @@ from curation_gym.signals.refinement import RefinedSignal
 from curation_gym.task import Column
 
 ENV_ID = "CurationGym/LanguageModelSelection-v0"
-SAFETY = "safety"
+OBJECTIVES = ("safety", "alignment", "utility")
+REFINED = ("safety", "alignment")
 _MOST_PERPLEXITY = 4.0  # of relative perplexity, in the context
+_MOST_CHANGE = 0.5  # of a domain's log-perplexity, among the state of a candidate
 
 
 class RefinementConfig(Config):
-    """Audits while curating, by which the safety signal is corrected, see :class:`RefinedSignal`.
+    """Audits while curating, by which safety and alignment are corrected, see :class:`RefinedSignal`.
 
     Attributes:
         every: steps between audits.
@@ -40,8 +42,10 @@ class LanguageModelSelectionConfig(SelectionConfig):
 
     pool: PoolSource = DocstringsConfig()
     budget: int = Field(20_000, ge=1)
-    weights: Weights = Field(default_factory=lambda: {SAFETY: 0.4, "alignment": 0.3, "utility": 0.3})
+    weights: Weights = Field(default_factory=lambda: dict(zip(OBJECTIVES, (0.4, 0.3, 0.3), strict=True)))
+    drawn_weights: bool = False
     probe_weight: float = Field(1.0, ge=0)
+    vector_reward: bool = False
     language_model: ModelSource = BaseModelConfig(hidden_size=64, layers=2, epochs=0)
     fine_tuning: FineTuningConfig = FineTuningConfig()
     probes: ProbesConfig = ProbesConfig(prompts=0)
@@ -50,6 +54,12 @@ class LanguageModelSelectionConfig(SelectionConfig):
     @model_validator(mode="after")
     def _affordable(self) -> "LanguageModelSelectionConfig":
         return self  # the budget is in tokens, and how many there are the pool tells
+
+    @model_validator(mode="after")
+    def _of_the_model(self) -> "LanguageModelSelectionConfig":
+        if unknown := sorted(set(self.weights) - set(OBJECTIVES)):
+            raise ValueError(f"weights are of {', '.join(OBJECTIVES)}, of text and of model; actual: {unknown[0]!r}")
+        return self
 
 
 class LanguageModelSelectionInfo(SelectionInfo):
@@ -61,6 +71,9 @@ class LanguageModelSelectionInfo(SelectionInfo):
     alignment: float
     utility: float
     model_value: float
+    model_safety: float
+    model_alignment: float
+    model_utility: float
     probed: bool
     toxicity: float
     perplexity: float
@@ -83,9 +96,9 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         cfg, pool = self.config, self.pool
         if pool.data is None or "text" not in pool.data.column_names or pool.data["text"].null_count:
             raise ConfigError(f"{ENV_ID}: the pool must hold a text for every sample, in the column 'text': {pool!r}")
-        if cfg.refinement is not None and ("label" not in pool.hidden or SAFETY not in pool.signals):
+        if cfg.refinement is not None and ("label" not in pool.hidden or not self._corrected):
             raise ConfigError(
-                f"{ENV_ID}: refinement corrects the signal {SAFETY!r} by hidden labels; the pool needs both: {pool!r}"
+                f"{ENV_ID}: refinement corrects {' and '.join(REFINED)} by hidden labels; the pool needs them: {pool!r}"
             )
         self._learners = [self._learner(row) for row in range(self.num_envs)]
         first = self._learners[0]
@@ -96,9 +109,10 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self.probes = Probes(cfg.probes, pool, first)
         self._at_start = self.probes.measure(first)
         self._last = [self._at_start] * self.num_envs
-        self._value = np.zeros(self.num_envs)
-        self._refined: list[RefinedSignal | None] = [None] * self.num_envs
-        self._safety = np.zeros((self.num_envs, len(pool) if cfg.refinement else 0), np.float32)
+        self._weights = np.tile(list(cfg.weights.values()), (self.num_envs, 1))
+        self._spent_on = np.zeros((self.num_envs, len(pool.domain_names)))  # tokens
+        self._refined: list[dict[str, RefinedSignal]] = [{} for _ in range(self.num_envs)]
+        self._signals = {name: np.tile(pool.signals[name], (self.num_envs, 1)) for name in self._corrected}
         self._audits: list[tuple[list[int], list[bool]]] = [([], []) for _ in range(self.num_envs)]
         self._audit_seed = np.zeros(self.num_envs, np.int64)
 
@@ -109,13 +123,22 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def _score_weights(self) -> dict[str, float]:
         return self.config.weights
 
+    def _objectives(self) -> tuple[str, ...]:
+        return tuple(self.config.weights) if self.config.vector_reward else ()
+
     def _state(self) -> tuple[Column, ...]:
-        refined = (Column("refined_safety"),) if self.config.refinement else ()
-        return (*super()._state(), *refined)
+        of_domain = (Column("domain_share"), Column("domain_perplexity", _MOST_CHANGE, -1))
+        return (*super()._state(), *of_domain, *(Column(f"refined_{name}") for name in self._corrected))
+
+    @property
+    def _corrected(self) -> list[str]:
+        """Signals that audits correct."""
+        return [name for name in REFINED if name in self.pool.signals] if self.config.refinement else []
 
     def _more_context(self) -> tuple[Column, ...]:
         loss = Column("loss", float(np.log(len(self._learners[0].tokenizer))))
-        return (loss, Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
+        probed = (Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
+        return (loss, *probed, *(Column(f"weight_{name}") for name in self.config.weights))
 
     def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
         return self._tokens[self._plan[rows, step]].astype(np.float64)
@@ -128,45 +151,50 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             learner.restore(self._start).reseed(seed)
             self._audit_seed[row] = seed
             self._last[row], self._audits[row] = self._at_start, ([], [])
-            self._value[row] = self._at_start.value(self.config.weights, self._at_start)
-            if self.config.refinement:
-                self._refined[row] = self._unrefined()
-                self._safety[row] = self.pool.signals[SAFETY]
-
-    def _unrefined(self) -> RefinedSignal:
-        pool = self.pool
-        return RefinedSignal(pool.signals[SAFETY], pool.domain, pool.embeddings)
+            self._spent_on[row] = 0
+            if self.config.drawn_weights:
+                self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.config.weights)))
+            for name in self._corrected:
+                signal = self.pool.signals[name]
+                self._refined[row][name] = RefinedSignal(signal, self.pool.domain, self.pool.embeddings)
+                self._signals[name][row] = signal
 
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         told: list[dict[str, Any]] = []
         for i, row in enumerate(rows):
             ids = self._plan[row, step[i]][picked[i]]
             self._learners[row].train_on([self._documents[index] for index in ids])
+            np.add.at(self._spent_on[row], self.pool.domain[ids], self._tokens[ids])
             told.append(self._composite(int(row), step[i], picked[i]) | self._model_change(int(row), step[i]))
             told[-1]["audited"] = self._audit(int(row), step[i])
             told[-1]["raw_reward"] = told[-1]["composite"] + self.config.probe_weight * told[-1]["model_value"]
         return {name: np.array([one[name] for one in told]) for name in told[0]}
+
+    def _reward(self, info: Arrays) -> NDArray[np.float64]:
+        objectives, scale = self.task.objectives, self.config.probe_weight
+        if not objectives:
+            return super()._reward(info)
+        return np.stack([info[name] + scale * info[f"model_{name}"] for name in objectives], axis=1)
 
     def _composite(self, row: int, step: np.int64, picked: NDArray[np.bool_]) -> dict[str, float]:
         """What was selected is worth by its signals: means over its tokens, times their share of the budget."""
         price = self._tokens[self._plan[row, step]] * picked
         share = price / self.config.budget
         parts = {name: float(share @ self._signal(name, row, step)) for name in self.score_weights}
-        absent = {name: 0.0 for name in ("safety", "alignment", "utility") if name not in parts}
-        composite = sum(weight * parts[name] for name, weight in self.score_weights.items())
-        shown = {name: parts[name] for name in ("safety", "alignment", "utility") if name in parts}
-        return {"composite": composite, "tokens": int(price.sum())} | shown | absent
+        composite = self._weights[row] @ list(parts.values())
+        return dict.fromkeys(OBJECTIVES, 0.0) | parts | {"composite": float(composite), "tokens": int(price.sum())}
 
     def _model_change(self, row: int, step: np.int64) -> dict[str, float]:
-        """By how much the model's value changed since the last probe, where one is due."""
-        cfg, learner, change = self.config, self._learners[row], 0.0
+        """By how much the model's objectives changed since the last probe, where one is due."""
+        cfg, learner, last = self.config, self._learners[row], self._last[row]
         due = bool(self._over(np.array([row]))[0]) or (step + 1) % cfg.probes.every == 0
         if due:
-            probe = self._last[row] = self.probes.measure(learner)
-            value = probe.value(cfg.weights, self._at_start)
-            change, self._value[row] = value - self._value[row], value
-        told = _told(self._last[row]) | {"loss": self._loss(row), "skipped": learner.skipped}
-        return told | {"model_value": change, "probed": due}
+            self._last[row] = self.probes.measure(learner)
+        before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
+        change = {name: now[name] - before[name] for name in OBJECTIVES}
+        value = self._weights[row] @ [change[name] for name in cfg.weights]
+        told = _told(self._last[row]) | {"loss": self._loss(row), "skipped": learner.skipped, "probed": due}
+        return told | {"model_value": float(value)} | {f"model_{name}": change[name] for name in OBJECTIVES}
 
     def _loss(self, row: int) -> float:
         """Of the last updates; before the first, on the clean texts of the probes."""
@@ -174,7 +202,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return float(self._at_start.log_perplexity.mean()) if np.isnan(loss) else loss
 
     def _audit(self, row: int, step: np.int64) -> int:
-        """Reveal the human labels of some candidates of the step, and correct the safety signal by all so far."""
+        """Reveal the human labels of some candidates of the step, and correct the signals by all so far."""
         options = self.config.refinement
         if options is None or step % options.every:
             return 0
@@ -184,23 +212,29 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         known, safe = self._audits[row]
         known += ids.tolist()
         safe += (self.pool.hidden["label"][ids] == CLEAN).tolist()
-        refined = self._refined[row]
-        assert refined is not None
-        self._safety[row] = refined.fit(known, safe).score()
+        for name, refined in self._refined[row].items():
+            self._signals[name][row] = refined.fit(known, safe).score()
         return len(ids)
 
     def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
-        if name != SAFETY or self.config.refinement is None:
+        if name not in self._signals:
             return super()._signal(name, *where)
-        return np.asarray(self._safety[where[0], self._plan[where]])
+        return np.asarray(self._signals[name][where[0], self._plan[where]])
 
     # ------------------------------------------------------------ observation
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         super()._write_state(vectors, state[..., :2])
-        if self.config.refinement:
-            rows = np.arange(self.num_envs)
-            ids = self._plan[rows, np.minimum(self._step, self.config.horizon - 1)]
-            state[..., 2] = self._safety[rows[:, None], ids]
+        rows = np.arange(self.num_envs)[:, None]
+        ids = self._plan[rows[:, 0], np.minimum(self._step, self.config.horizon - 1)]
+        domain = self.pool.domain[ids]
+        share = self._spent_on / np.maximum(self._spent_on.sum(1, keepdims=True), 1)
+        change = np.zeros(share.shape)
+        for row, probe in enumerate(self._last):
+            change[row, self.probes.domains] = probe.log_perplexity - self._at_start.log_perplexity
+        state[..., 2] = share[rows, domain]
+        state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
+        for column, name in enumerate(self._corrected, 4):
+            state[..., column] = self._signals[name][rows, ids]
 
     def _observe(self, out: Arrays) -> None:
         super()._observe(out)
@@ -209,6 +243,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             relative = float(np.exp(probe.log_perplexity - self._at_start.log_perplexity).mean())
             told = (self._loss(row) / bound, probe.toxicity, relative / _MOST_PERPLEXITY, probe.preference)
             out["context"][row, 3:7] = np.clip(np.nan_to_num(told), 0, 1)
+        out["context"][:, 7:] = self._weights
 
 
 def _told(probe: Probe) -> dict[str, float]:
@@ -236,14 +271,15 @@ class LanguageModelSelectionEnv(CurationEnv):
     ## Observation space
     | key | columns |
     |---|---|
-    | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, refined_safety (with refinement), |
-    | | domain (one-hot), log_length |
-    | context (7,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last updates, by ln V), |
-    | | toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the last probe, 0 |
-    | | where it isn't measured |
+    | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain_share, |
+    | | domain_perplexity, refined_safety and refined_alignment (with refinement), domain (one-hot), log_length |
+    | context (7 + objectives,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last |
+    | | updates, by ln V), toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the |
+    | | last probe, 0 where it isn't measured; weight of each objective |
     | mask (n_items,) | 1 |
 
-    pace, novelty and freshness are as in ScoreSelection-v0.
+    pace, novelty and freshness are as in ScoreSelection-v0. domain_share is the share of the candidate's domain among
+    the tokens selected so far, domain_perplexity the change since the start of the log-perplexity of its clean text.
 
     ## Rewards
     composite + λ · model_value, λ = ``probe_weight``. composite is Σ over what was selected of tokens / budget ·
@@ -251,16 +287,22 @@ class LanguageModelSelectionEnv(CurationEnv):
     the change, since the last probe, of w_s·(1 − toxicity) + w_a·preference + w_u·(mean over domains of the perplexity
     at the start / that now); it is 0 in steps without a probe. Both parts and their components are in ``info``:
     ``composite``, ``safety``, ``alignment``, ``utility`` (components of the composite before weighting),
-    ``model_value``, ``probed`` (in this step), by the last probe ``toxicity``, ``perplexity`` (geometric mean over
+    ``model_value``, ``model_safety``, ``model_alignment``, ``model_utility`` (components of model_value before
+    weighting), ``probed`` (in this step), by the last probe ``toxicity``, ``perplexity`` (geometric mean over
     domains) and ``preference`` (0 where it isn't measured), ``loss``, ``tokens`` (selected in this step), ``skipped``
     (batches without a finite loss, which were no updates), ``audited`` (human labels revealed in this step);
     ``raw_reward`` is the same number as the reward.
 
-    With ``refinement``, the human labels of some candidates are revealed every few steps, and correct the safety signal
-    (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own.
+    With ``refinement``, the human labels of some candidates are revealed every few steps, and correct safety and
+    alignment (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its
+    own. With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
+    trade-offs at once, and is told by the context which one is asked for. With ``vector_reward``, the reward is
+    component of the composite + λ · component of model_value, one for each of ``task.objectives``, and there is a
+    ``reward_space``, as in ScoreSelection-v0.
 
     ## Starting state
     A stream of n_items × horizon different documents of the split; the model at its checkpoint; nothing selected.
+    Weights are drawn with ``drawn_weights``.
 
     ## Episode end
     Terminated when the budget doesn't pay for the shortest document, or the stream ends. Never truncated.
@@ -279,7 +321,9 @@ class LanguageModelSelectionEnv(CurationEnv):
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two documents count as near |
     | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
+    | drawn_weights | false | other weights in every episode; ``weights`` are then what rules score by |
     | probe_weight | 1 | λ |
+    | vector_reward | false | one number per objective instead of their weighted sum |
     | language_model | a small random one | hub id, path, or :class:`BaseModelConfig`: trained on the pool (cached) |
     | fine_tuning | – | :class:`curation_gym.learners.language_model_config.FineTuningConfig` |
     | probes | clean text only | :class:`curation_gym.envs.language_model_probes.ProbesConfig` |

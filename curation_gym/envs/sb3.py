@@ -44,7 +44,7 @@ class SB3VecEnv(VecEnv):
 
     Raises:
         TypeError: for an environment that isn't a native vector environment of this library.
-        ValueError: for another autoreset mode, or ``binary`` where actions aren't probabilities.
+        ValueError: for another autoreset mode, a vector reward, or ``binary`` where actions aren't probabilities.
     """
 
     def __init__(self, env: CurationVectorEnv, *, binary: bool = False) -> None:
@@ -55,6 +55,11 @@ class SB3VecEnv(VecEnv):
             )
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"SB3VecEnv needs autoreset_mode=SAME_STEP, actual value: {env.autoreset_mode}")
+        if env.task.objectives:
+            raise ValueError(
+                f"Stable-Baselines3 learns from one number, this reward has one for each of {env.task.objectives}; "
+                "set vector_reward=False"
+            )
         self.env = env
         space = env.single_action_space
         if binary:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.envs.base import Arrays, CurationEnv, Rows
-from curation_gym.envs.selection import SelectionConfig, SelectionVectorEnv, Weights
+from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
 
 ENV_ID = "CurationGym/ScoreSelection-v0"
 
@@ -18,6 +18,7 @@ class ScoreSelectionConfig(SelectionConfig):
     reward: Literal["sum", "mean"] = "sum"
     weights: Weights = Field(default_factory=lambda: {"safety": 0.4, "alignment": 0.3, "utility": 0.3})
     min_batch_size: int = Field(1, ge=1)
+    vector_reward: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> "ScoreSelectionConfig":
@@ -26,21 +27,39 @@ class ScoreSelectionConfig(SelectionConfig):
         return self
 
 
+class ScoreSelectionInfo(SelectionInfo, total=False):
+    """``info`` of a step: the components of the reward before weighting, by the names of the signals."""
+
+    safety: float
+    alignment: float
+    utility: float
+
+
 class ScoreSelectionVectorEnv(SelectionVectorEnv):
     """Batched core of :class:`ScoreSelectionEnv`."""
 
     env_id = ENV_ID
     config_model: ClassVar[type[SelectionConfig]] = ScoreSelectionConfig
+    info_type: ClassVar[type] = ScoreSelectionInfo
     config: ScoreSelectionConfig
 
     def _score_weights(self) -> dict[str, float]:
         return self.config.weights
 
+    def _objectives(self) -> tuple[str, ...]:
+        return tuple(self.config.weights) if self.config.vector_reward else ()
+
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
-        total = np.where(picked, self._score(rows, step), 0).sum(1, dtype=np.float64)
-        if self.config.reward == "sum":
-            return {"raw_reward": total}
-        return {"raw_reward": total / np.maximum(picked.sum(1), self.config.min_batch_size)}
+        n = np.maximum(picked.sum(1), self.config.min_batch_size) if self.config.reward == "mean" else 1
+        told = {
+            name: np.where(picked, self._signal(name, rows, step), 0).sum(1, dtype=np.float64) / n
+            for name in self.score_weights
+        }
+        return told | {"raw_reward": sum(weight * told[name] for name, weight in self.score_weights.items())}
+
+    def _reward(self, info: Arrays) -> NDArray[np.float64]:
+        objectives = self.task.objectives
+        return np.stack([info[name] for name in objectives], axis=1) if objectives else super()._reward(info)
 
     def _best_plan(self, row: int) -> tuple[NDArray[np.bool_], float]:
         cfg = self.config
@@ -87,7 +106,12 @@ class ScoreSelectionEnv(CurationEnv):
     ## Rewards
     ``reward="sum"``: Σ R(d_i) over the batch, additive under the budget. ``reward="mean"``: the proposal's
     R(B_t) = (1/|B_t|) Σ R(d_i), with |B_t| floored at ``min_batch_size`` and 0 for an empty batch; its optimum is to
-    select almost nothing, which is why it is not the default. ``info["raw_reward"]`` is the same number.
+    select almost nothing, which is why it is not the default. ``info["raw_reward"]`` is the same number, and the
+    sums (means) of the signals before weighting are in ``info`` by their names.
+
+    With ``vector_reward``, the reward is these, float64 (signals,), in the order of ``task.objectives``, and the
+    environment has a ``reward_space``: the interface of MO-Gymnasium (Felten et al., NeurIPS 2023), whose wrappers and
+    agents plug in.
 
     ## Starting state
     A stream of n_items × horizon different samples of the split (of one group, if the pool has groups); nothing
@@ -113,6 +137,7 @@ class ScoreSelectionEnv(CurationEnv):
     | reward | sum | sum or mean |
     | weights | safety .4, alignment .3, utility .3 | of the signals; sum to 1 |
     | min_batch_size | 1 | floor of the mean's denominator |
+    | vector_reward | false | one number per signal instead of their weighted sum |
 
     ## Vectorized
     ``gymnasium.make_vec("CurationGym/ScoreSelection-v0", num_envs=…)`` gives the native batched core.

@@ -128,6 +128,7 @@ class SelectionVectorEnv(CurationVectorEnv):
             budget=b,
             budget_unit=self.budget_unit,
             score_weights=self.score_weights,
+            objectives=self._objectives(),
             pool_fingerprint=pool.fingerprint,
             ids=cfg.observation == "ids",
             action_space=spaces.Box(0, 1, (n,), np.float32),
@@ -154,6 +155,15 @@ class SelectionVectorEnv(CurationVectorEnv):
     def _offers(self) -> list[float]:
         """Prices, in samples, of what the budget can buy beside candidates; each is an item after them."""
         return []
+
+    def _objectives(self) -> tuple[str, ...]:
+        """Names of the reward's components, where it is a vector."""
+        return ()
+
+    def _reward(self, info: Arrays) -> NDArray[np.float64]:
+        """A number per entry, or one per objective: (rows,) or (rows, objectives)."""
+        reward: NDArray[np.float64] = info["raw_reward"]
+        return reward
 
     def _more_context(self) -> tuple[Column, ...]:
         """Columns of the context after the budget's and the time's."""
@@ -223,7 +233,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._total[rows] += info["raw_reward"]
         self._shown[rows], self._shown_p[rows], self._shown_pick[rows] = step, actions, picked
         info |= {"selected": picked[:, : cfg.n_items].sum(1), "budget_left": self._left[rows]}
-        return info["raw_reward"], self._over(rows), info
+        return self._reward(info), self._over(rows), info
 
     def _over(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether the stream has ended, or the budget can't pay for anything any more."""

@@ -172,6 +172,51 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     assert env._audits[0] == ([], [])
 
 
+def test_a_candidate_tells_of_its_domain(model: str) -> None:
+    env = make(model, probes={"prompts": 0, "every": 1, "clean": 4})
+    env.reset(seed=2)
+    spent = np.zeros(2)
+    for _ in range(3):
+        plan, step = env._plan[0].copy(), int(env._step[0])
+        observation, *_ = env.step(np.full((1, N_ITEMS), 0.6, np.float32))
+        for index in plan[step][env._shown_pick[0]]:
+            spent[POOL.domain[index]] += env._tokens[index]
+        domain = POOL.domain[plan[step + 1]]
+        change = env._last[0].log_perplexity - env._at_start.log_perplexity
+        item = {name: observation["item"][0, :, env.item_features.index(name)] for name in env.item_features}
+        np.testing.assert_allclose(item["domain_share"], (spent / spent.sum())[domain], rtol=1e-6)
+        np.testing.assert_allclose(item["domain_perplexity"], np.clip(change / 0.5, -1, 1)[domain], rtol=1e-5)
+    assert change.any()
+
+
+def test_drawn_weights_are_shown_and_paid_by(model: str) -> None:
+    env = make(model, 2, drawn_weights=True, probes={"prompts": 0, "every": 1, "clean": 4})
+    shown = [env.context_features.index(f"weight_{name}") for name in WEIGHTS]
+    seen = []
+    for seed in (1, 2):
+        observation, _ = env.reset(seed=[seed, seed + 10])
+        weights = observation["context"][:, shown]
+        np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
+        seen += weights.tolist()
+        _, reward, _, _, info = env.step(np.full((2, N_ITEMS), 0.5, np.float32))
+        parts = np.stack([info[name] + info[f"model_{name}"] for name in WEIGHTS], axis=1)
+        np.testing.assert_allclose(reward, (weights * parts).sum(1), rtol=1e-5)
+    assert len(np.unique(np.round(seen, 4), axis=0)) == 4
+
+
+def test_a_vector_reward_weighs_to_the_scalar_one(model: str) -> None:
+    scalar, vector = make(model, probe_weight=2.0), make(model, probe_weight=2.0, vector_reward=True)
+    scalar.reset(seed=5), vector.reset(seed=5)
+    assert vector.single_reward_space.shape == (3,)
+    assert vector.task.objectives == tuple(WEIGHTS)
+    for _ in range(3):
+        action = np.full((1, N_ITEMS), 0.5, np.float32)
+        _, number, _, _, info = scalar.step(action)
+        _, parts, *_ = vector.step(action)
+        assert parts.shape == (1, 3)
+        assert parts[0] @ list(WEIGHTS.values()) == pytest.approx(number[0]) == info["raw_reward"][0]
+
+
 def test_rows_are_independent_and_episodes_repeat(model: str) -> None:
     many, one = make(model, 3, refinement={}), make(model, refinement={})
     rng = np.random.default_rng(8)
@@ -221,8 +266,9 @@ def test_it_ends_when_nothing_can_be_paid(model: str) -> None:
     ("changes", "message"),
     [
         ({"pool": make_pool(data=None)}, "must hold a text for every sample"),
-        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects the signal 'safety' by hidden labels"),
+        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects safety and alignment by hidden"),
         ({"weights": {"safety": 0.7}}, "sum to 1"),
+        ({"weights": {"safety": 0.7, "novelty": 0.3}}, "weights are of safety, alignment, utility"),
         ({"probes": {"prompts": 3}}, "prompts and safety go together"),
         ({"probes": {"prompts": 0, "clean": 0}}, "'probes.clean' = 0"),
         ({"language_model": "no/where/at/all"}, "."),

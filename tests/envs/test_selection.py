@@ -196,3 +196,48 @@ def test_coverage_needs_hidden_clusters(rng: np.random.Generator) -> None:
     pool = Pool(rng.random((2000, 4), dtype=np.float32), {"utility": rng.random(2000)})
     with pytest.raises(ConfigError, match="no hidden column 'cluster'"):
         CoverageSelectionVectorEnv(1, pool=pool)
+
+
+@pytest.mark.parametrize("reward", ["sum", "mean"])
+def test_a_vector_reward_is_the_signals_of_what_was_selected(small_pool: Pool, reward: str) -> None:
+    weights = {"safety": 0.5, "utility": 0.5}
+    options = {**SHAPE, "pool": small_pool, "weights": weights, "reward": reward}
+    scalar, vector = (ScoreSelectionVectorEnv(2, **options, vector_reward=given) for given in (False, True))
+    scalar.reset(seed=1), vector.reset(seed=1)
+    action = np.full((2, SHAPE["n_items"]), 0.5, np.float32)
+    for _ in range(3):
+        ids = vector._plan[np.arange(2), vector._step]
+        _, number, _, _, info = scalar.step(action)
+        _, parts, *_ = vector.step(action)
+        for row in range(2):
+            chosen = ids[row][vector._shown_pick[row]]
+            over = max(len(chosen), 1) if reward == "mean" else 1
+            expected = [small_pool.signals[name][chosen].sum() / over for name in weights]
+            np.testing.assert_allclose(parts[row], expected, rtol=1e-5)
+            np.testing.assert_allclose([info[name][row] for name in weights], expected, rtol=1e-5)
+        np.testing.assert_allclose(parts @ list(weights.values()), number, rtol=1e-6)
+
+
+def test_multi_objective_wrappers_plug_in(small_pool: Pool) -> None:
+    """MO-Gymnasium's, which look for ``reward_space`` on the unwrapped environment."""
+    from mo_gymnasium.wrappers import LinearReward, MORecordEpisodeStatistics
+
+    options = {**SHAPE, "pool": small_pool, "weights": {"safety": 0.5, "utility": 0.5}}
+    env = gym.make("CurationGym/ScoreSelection-v0", **options, vector_reward=True)
+    assert env.unwrapped.reward_space.shape == (2,)
+    env = LinearReward(MORecordEpisodeStatistics(env), weight=np.array([0.25, 0.75]))
+    env.reset(seed=3)
+    total, done = np.zeros(2), False
+    while not done:
+        _, reward, done, _, info = env.step(np.full(SHAPE["n_items"], 0.4, np.float32))
+        parts = info["vector_reward"]
+        assert reward == pytest.approx(parts @ [0.25, 0.75])
+        total += parts
+    np.testing.assert_allclose(info["episode"]["r"], total, rtol=1e-6)
+
+
+def test_stable_baselines_refuses_a_vector_reward(small_pool: Pool) -> None:
+    from curation_gym.envs.sb3 import make_sb3_vec_env
+
+    with pytest.raises(ValueError, match="vector_reward=False"):
+        make_sb3_vec_env("CurationGym/ScoreSelection-v0", pool=small_pool, **SHAPE, vector_reward=True)
