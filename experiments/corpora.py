@@ -64,6 +64,7 @@ SIGNALS: dict[str, dict[str, Any]] = {
         {
             **_part("hh_rlhf_harmless", "signals"),
             "pair": ["chosen", "rejected"],
+            "limit": 3000,
             "licence": "MIT",
             "labelled_by": _PREFERRED,
         }
@@ -91,32 +92,45 @@ SIGNALS: dict[str, dict[str, Any]] = {
 Respectful is what the first head measures: raters of Civil Comments were asked about disrespect."""
 
 
+REFERENCE_MODEL: dict[str, Any] = {
+    "model": {"kind": "gpt_neox", "hidden_size": 128, "layers": 3},
+    "train": [{**_part("wikitext2", "signals"), "limit": 12_000}],
+}
+"""By whose perplexity utility rises, within a band: trained on an encyclopaedia, where no pretrained one is at hand."""
+
+# What rules say of length says little where documents are posts and sentences.
+_RULES = ["mean_word_length", "symbols_per_word", "alphabetic_words", "stop_words", "unique_words"]
+_RULES += ["repeated_ngrams", "uppercase_words"]
+
+
 def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
-    """Safety, alignment and utility of a corpus.
+    """Safety, alignment and utility of a corpus, and whether a block list has something against a text.
 
     Args:
-        reference_model: hub id or path of the causal language model whose perplexity counts; without one, utility is
-            text quality alone.
+        reference_model: hub id or path of the causal language model whose perplexity counts; by default a small one.
     """
-    # What rules say of length says little where documents are posts and sentences.
-    rules = ("mean_word_length", "symbols_per_word", "alphabetic_words", "stop_words", "unique_words")
-    quality = {"kind": "text_quality", "rules": [*rules, "repeated_ngrams", "uppercase_words"]}
-    surprise = {"kind": "perplexity", "model": reference_model}
+    reference = REFERENCE_MODEL if reference_model is None else {"model": reference_model}
+    useful = {"surprise": {"kind": "perplexity", **reference}, "quality": {"kind": "text_quality", "rules": _RULES}}
     return {
-        "safety": _combined("minimum", "toxicity", "identity_hate"),
-        "alignment": _combined("mean", "harmless", "instructional", "factual"),
-        "utility": quality
-        if reference_model is None
-        else {"kind": "combined", "by": "product", "parts": {"surprise": surprise, "quality": quality}},
+        "safety": _combined("minimum", {head: SIGNALS[head] for head in ("toxicity", "identity_hate")}),
+        "alignment": _combined("mean", {head: SIGNALS[head] for head in ("harmless", "instructional", "factual")}),
+        "utility": _combined("product", useful),
+        "block_list": {"kind": "block_list", "path": "package:better_profanity/profanity_wordlist.txt"},
     }
 
 
-def _combined(by: str, *heads: str) -> dict[str, Any]:
-    return {"kind": "combined", "by": by, "parts": {head: SIGNALS[head] for head in heads}}
+def _combined(by: str, parts: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "combined", "by": by, "parts": parts}
 
 
 SOURCES: list[dict[str, Any]] = [
-    {**_part("davidson_tweets", "pool"), "domain": "tweets", "label": "label", "toxic": ["hate", "offensive"]},
+    {
+        **_part("davidson_tweets", "pool"),
+        "domain": "tweets",
+        "label": "label",
+        "toxic": ["hate", "offensive"],
+        "severity": {"hate": 1.0, "offensive": 0.5},
+    },
     {**_part("civil_comments", "pool"), "domain": "civil", "votes": ["toxic_votes", "nontoxic_votes"]},
     {**_part("forum_hate", "pool"), "domain": "forum", "label": "label", "toxic": ["hate"]},
     {"name": "wiki_sentences", "domain": "wiki", "clean": True},
@@ -144,7 +158,14 @@ def corpus(*domains: str, reference_model: str | None = None) -> dict[str, Any]:
     }
 
 
-CORPORA = {"mixed": corpus(), "without_tweets": corpus("civil", "forum", "wiki", "news")}
+CORPORA: dict[str, dict[str, Any]] = {
+    "mixed": corpus(),
+    "without_tweets": {
+        "builder": "variant",
+        "pool": corpus(),
+        "changes": [{"kind": "without_domains", "domains": ["tweets"]}],
+    },
+}
 """The corpora that studies are run on."""
 
 JUDGE: dict[str, Any] = {

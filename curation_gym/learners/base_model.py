@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from curation_gym.learners.language_model import LanguageModelLearner, ModelAndT
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.learners.training import seeded
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
-from curation_gym.pools.common import cache_directory, code_versions, progress
+from curation_gym.pools.common import cache_directory, code_versions, content_hash, progress
 from curation_gym.pools.corpus import TOKENIZER
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest
@@ -38,18 +39,29 @@ def base_model(config: BaseModelConfig, pool: Pool) -> Path:
     """
     if pool.data is None or "text" not in pool.data.column_names:
         raise ValueError(f"a language model is trained on texts, which this pool lacks: {pool!r}")
+    return pretrained(config, pool.data["text"].take(pool.ids("train")).to_pylist(), pool.attachments.get(TOKENIZER))
+
+
+def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | None = None) -> Path:
+    """The directory of a model of these texts, trained when the cache doesn't hold it.
+
+    Args:
+        config: which.
+        texts: in any order that is always the same.
+        tokenizer: as ``tokenizers.Tokenizer.from_str`` reads it; None: byte-level BPE is trained on the texts.
+    """
     versions = code_versions("torch", "transformers", "tokenizers")
-    key = f"{config.model_dump_json()} {pool.fingerprint} {pool.attachments.get(TOKENIZER)} {versions}"
+    content = bytes_digest(content_hash(text.encode("utf-8", "surrogatepass") for text in texts).tobytes())
+    key = f"{config.model_dump_json()} {content} {tokenizer} {versions}"
     path = cache_directory() / "models" / f"gpt-neox-{bytes_digest(key.encode())[:16]}"
     if path.exists():
         return path
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(scratch, ignore_errors=True)
-    texts = pool.data["text"].take(pool.ids("train")).to_pylist()
-    model, tokenizer = _untrained(config, pool.attachments.get(TOKENIZER) or _trained_tokenizer(texts))
-    _train(config, model, tokenizer, texts)
+    model, own = _untrained(config, tokenizer or make_tokenizer(TrainedTokenizer(), texts).to_str())
+    _train(config, model, own, texts)
     model.save_pretrained(scratch)
-    tokenizer.save_pretrained(scratch)
+    own.save_pretrained(scratch)
     try:
         os.rename(scratch, path)
     except OSError:  # another process was faster
@@ -80,11 +92,7 @@ def _untrained(config: BaseModelConfig, tokenizer_json: str) -> tuple[Any, Any]:
         return transformers.AutoModelForCausalLM.from_config(shape), tokenizer
 
 
-def _trained_tokenizer(texts: list[str]) -> str:
-    return make_tokenizer(TrainedTokenizer(), texts).to_str()
-
-
-def _train(config: BaseModelConfig, model: Any, tokenizer: Any, texts: list[str]) -> None:
+def _train(config: BaseModelConfig, model: Any, tokenizer: Any, texts: Sequence[str]) -> None:
     options = FineTuningConfig(
         block=config.block,
         batch_size=config.batch_size,

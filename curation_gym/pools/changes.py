@@ -259,6 +259,31 @@ def new_domain(pool: Pool, change: NewDomain) -> Pool:
     return rows_of(pool, np.arange(len(pool)), arrival=arrival)
 
 
+class WithoutDomains(Config):
+    """Some domains aren't there at all, in no split.
+
+    Attributes:
+        domains: their names.
+    """
+
+    kind: Literal["without_domains"]
+    domains: Many[str] = Field(min_length=1)
+
+
+def without_domains(pool: Pool, change: WithoutDomains) -> Pool:
+    """See :class:`WithoutDomains`."""
+    left = [name for name in pool.domain_names if name not in change.domains]
+    unknown = sorted(set(change.domains) - set(pool.domain_names))
+    if unknown or not left:
+        raise PoolError(
+            f"without_domains: {', '.join(change.domains)} must be some of the pool's domains, but not all; it has "
+            f"{', '.join(pool.domain_names)}"
+        )
+    code = np.array([left.index(name) if name in left else -1 for name in pool.domain_names])[pool.domain]
+    kept = np.flatnonzero(code >= 0)
+    return rows_of(pool, kept, domain=code[kept], domain_names=tuple(left))
+
+
 def _groups(pool: Pool, by: By) -> NDArray[Any]:
     """The class or domain of each train sample."""
     if by == "label" and "label" not in pool.hidden:

@@ -113,7 +113,8 @@ def build(config: CorpusConfig) -> Pool:
     train, 10 % validation, 20 % test), so all its chunks are on one side.
 
     A row of the pool is a chunk. Raw data: ``text``, and ``document``, the 64-bit key of the document that it comes
-    from. ``length`` in tokens. Hidden: ``label`` when a source has one (0 clean, 1 toxic, −1 not known), and with
+    from. ``length`` in tokens. Hidden: ``label`` when a source has one (0 clean, 1 toxic, −1 not known), ``severity``
+    beside it (in [0, 1], −1 where it isn't known), and with
     ``n_clusters`` what CoverageSelection reads, see :func:`curation_gym.pools.common.coverage_columns`. Attachments:
     the tokenizer, and the cards of the corpus and its signals, which say what every step dropped. Documents of the pool
     are left out wherever a signal is trained.
@@ -170,7 +171,8 @@ def _pool(
     samples = Samples(texts, train, excluded=DocumentSet(keys), truth=truth if labelled else None, encoders=encoders)
     scored = {name: score(name, signal, samples) for name, signal in progress(list(config.signals.items()), "scoring")}
     signals = {name: values for name, (values, _) in scored.items()}
-    hidden: dict[str, NDArray[Any]] = {"label": label} if labelled else {}
+    severity = np.array([documents[index].severity for index in ids], np.float32)
+    hidden: dict[str, NDArray[Any]] = {"label": label, "severity": severity} if labelled else {}
     if config.n_clusters is not None:
         hidden |= coverage_columns(embeddings, signals["utility"], config.n_clusters)
     card = _card(config, counts, [documents[index].domain for index in ids], split, label, len(documents))

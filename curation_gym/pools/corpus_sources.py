@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,9 @@ class CorpusSource(DataReference):
         domain_column: a column of domains, which then are called ``domain/value``.
         label: a column of classes.
         toxic: values of ``label`` that mean toxic; all others mean clean.
+        severity: value of ``label`` → how severe, in [0, 1]; by default 1 where toxic, 0 where not. Of what is rated by
+            votes it is the share who found it toxic. By it a definition of toxic can change, see
+            :class:`curation_gym.envs.language_model_selection.RefinementConfig`.
         votes: two columns of counts, of raters who found the document toxic and of those who didn't. Toxic is what at
             least half of them found so (Borkan et al., "Nuanced Metrics for Measuring Unintended Bias", WWW 2019).
         clean: the source is taken for clean, as edited text is.
@@ -45,6 +48,7 @@ class CorpusSource(DataReference):
     domain_column: str | None = None
     label: str | None = None
     toxic: Many[str] = ()
+    severity: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     votes: Pair[str] | None = None
     clean: bool = False
     splits: Many[str] = ()
@@ -56,6 +60,8 @@ class CorpusSource(DataReference):
     def _consistent(self) -> "CorpusSource":
         if (self.label is None) != (not self.toxic):
             raise ValueError("label and toxic go together: toxic lists the values of label that mean so")
+        if self.severity and (missing := sorted(set(self.toxic) - set(self.severity))):
+            raise ValueError(f"severity must name every value of toxic, {missing[0]!r} is missing")
         if sum((self.label is not None, self.votes is not None, self.clean)) > 1:
             raise ValueError("only one of label, votes and clean can be given")
         if self.part is not None and not 0 <= self.part[0] < self.part[1] <= 1:
@@ -83,12 +89,14 @@ class Document:
         text: as far as it is cleaned.
         domain: its name.
         label: index into :data:`CLASSES`, or :data:`UNKNOWN`.
+        severity: in [0, 1]; −1 where it isn't known.
         key: of the text as it was read, see :func:`curation_gym.pools.documents.document_keys`.
     """
 
     text: str
     domain: str
     label: int
+    severity: float
     key: int
 
 
@@ -141,7 +149,7 @@ def _batch(
         domains = [f"{source.domain_name}/{value}" for value in values]
     labels = _labels(source, batch, where, row, features, seen)
     keys = document_keys(text or "" for text in texts)
-    for text, domain, label, key, here in zip(
+    for text, domain, (label, severity), key, here in zip(
         texts, domains, labels, keys.tolist(), in_part(keys, source.part), strict=True
     ):
         if text is None or not text.strip():
@@ -149,20 +157,22 @@ def _batch(
         elif not here:
             yield Read(domain, "in another part", None)
         else:
-            yield Read(domain, None, Document(text, domain, label, key))
+            yield Read(domain, None, Document(text, domain, label, severity, key))
 
 
 def _labels(
     source: CorpusSource, batch: dict[str, list[Any]], where: str, row: int, features: Any, seen: set[str]
-) -> list[int]:
+) -> list[tuple[int, float]]:
+    """Label and severity of each row."""
     if source.label is not None:
         values = _named(_column(batch, source.label, where), source.label, where, row, features)
         seen.update(values)
-        return [int(value in source.toxic) for value in values]
+        severity = source.severity or dict.fromkeys(source.toxic, 1.0)
+        return [(int(value in source.toxic), severity.get(value, 0.0)) for value in values]
     if source.votes is not None:
         yes, no = (_counts(_column(batch, name, where), name, where, row) for name in source.votes)
-        return [UNKNOWN if y + n == 0 else int(y >= n) for y, n in zip(yes, no, strict=True)]
-    return [CLASSES.index("clean") if source.clean else UNKNOWN] * len(batch[source.text])
+        return [(UNKNOWN, -1.0) if y + n == 0 else (int(y >= n), y / (y + n)) for y, n in zip(yes, no, strict=True)]
+    return [(CLASSES.index("clean"), 0.0) if source.clean else (UNKNOWN, -1.0)] * len(batch[source.text])
 
 
 def _column(batch: dict[str, list[Any]], name: str, where: str) -> list[Any]:

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from curation_gym.pools.cards import SignalCard
+from curation_gym.pools.cleaning import RULES, cleaned
 from curation_gym.pools.common import cache_directory, code_versions, content_hash, split_by_hash
+from curation_gym.pools.corpus_sources import read_documents
 from curation_gym.pools.labelled import TrainSource
 from curation_gym.pools.registry import encoder_version, model_version, reference_version
 from curation_gym.pools.signal_kinds import (
+    BlockListSignal,
     ColumnSignal,
     CombinedSignal,
     CrossFittedSignal,
@@ -24,7 +28,7 @@ from curation_gym.pools.signal_kinds import (
     TransformerSignal,
     every_signal,
 )
-from curation_gym.pools.storage import PoolError
+from curation_gym.pools.storage import PoolError, file_digest
 from curation_gym.pools.trained import (
     N_FOLDS,
     NGRAMS,
@@ -35,8 +39,9 @@ from curation_gym.pools.trained import (
     calibrated,
     trained,
 )
+from curation_gym.signals.block_list import BlockList, read_words
 from curation_gym.signals.classifiers import auc_within, cross_fitted, ngrams
-from curation_gym.signals.encoders import SentenceTransformerConfig, make_encoder
+from curation_gym.signals.encoders import SentenceTransformerConfig, make_encoder, model_path
 from curation_gym.signals.scores import ScoreCache, Scorer, score_texts
 from curation_gym.signals.service import PerspectiveScorer
 from curation_gym.signals.text_quality import text_quality
@@ -92,12 +97,17 @@ def signal_versions(signals: Iterable[SignalConfig]) -> dict[str, str]:
                 sources = signal.train
                 if isinstance(signal.encoder, SentenceTransformerConfig):
                     versions |= encoder_version(signal.encoder)
+            case PerplexitySignal():
+                versions |= {key: value for source in signal.train for key, value in reference_version(source).items()}
             case TransformerSignal() | ServiceSignal() if signal.calibration is not None:
                 sources = signal.calibration.on
         for source in sources:
             versions |= reference_version(source)
+        if isinstance(signal, BlockListSignal) and signal.path is not None:
+            versions |= {f"list:{signal.path}": file_digest(Path(model_path(signal.path)))}
         if isinstance(signal, TransformerSignal | PerplexitySignal):
-            versions |= model_version(signal.model) | code_versions("transformers")
+            versions |= code_versions("transformers")
+            versions |= model_version(signal.model) if isinstance(signal.model, str) else {}
     return versions
 
 
@@ -144,6 +154,8 @@ def _of_texts(
         case TextQualitySignal():
             rules = f"the product of the rules {', '.join(config.rules)}"
             return text_quality(texts, config.rules), SignalCard(kind=config.kind, method=rules, never_for=(_NO_TRUTH,))
+        case BlockListSignal():
+            return _unblocked(name, config, texts)
         case CrossFittedSignal():
             card = SignalCard(
                 kind=config.kind,
@@ -156,7 +168,7 @@ def _of_texts(
             scorer, card = trained(config, samples.excluded, samples.encoders)
             return np.asarray(scorer(list(texts)), np.float32), card
         case PerplexitySignal():
-            return _in_band(name, config, texts, samples.train)
+            return _in_band(name, config, texts, samples)
         case TransformerSignal() | ServiceSignal():
             return _by_model(name, config, texts, samples.excluded)
     raise AssertionError(config)
@@ -185,6 +197,20 @@ def _scaled(name: str, config: ColumnSignal, values: NDArray[Any]) -> NDArray[np
     return np.asarray(scaled, np.float32)
 
 
+def _unblocked(name: str, config: BlockListSignal, texts: Sequence[str]) -> tuple[NDArray[np.float32], SignalCard]:
+    try:
+        words = config.words if config.path is None else read_words(Path(model_path(config.path)))
+        scorer = BlockList(words)
+    except ValueError as error:
+        raise PoolError(f"signal {name!r}: {error}") from error
+    card = SignalCard(
+        kind=config.kind,
+        method=f"no word of {'a list' if config.path is None else config.path}",
+        never_for=(_NO_TRUTH, "judging people's dialects: a word that insults in one is plain in another"),
+    )
+    return scorer(texts), card
+
+
 def _cross_fitted(
     name: str, config: CrossFittedSignal, texts: Sequence[str], labels: Sequence[str | None] | None
 ) -> NDArray[np.float32]:
@@ -200,13 +226,14 @@ def _cross_fitted(
 
 
 def _in_band(
-    name: str, config: PerplexitySignal, texts: Sequence[str], train: NDArray[np.bool_]
+    name: str, config: PerplexitySignal, texts: Sequence[str], samples: Samples
 ) -> tuple[NDArray[np.float32], SignalCard]:
     from curation_gym.signals.perplexity import PerplexityBand, PerplexityScorer  # only here torch is needed
 
-    identity = {"kind": config.kind, "max_length": config.max_length, **model_version(config.model)}
+    model, called = _reference_model(config, samples.excluded)
+    identity = {"kind": config.kind, "max_length": config.max_length, **model_version(model)}
     surprise = score_texts(
-        PerplexityScorer(config.model, max_length=config.max_length),
+        PerplexityScorer(model, max_length=config.max_length),
         texts,
         cache=_cache(identity),
         batch_size=config.batch_size,
@@ -214,9 +241,21 @@ def _in_band(
         description=f"signal {name!r}",
     )
     quantiles = ", ".join(f"{quantile:g}" for quantile in config.quantiles)
-    method = f"log-perplexity under {config.model}, 0, ½, 1 and 0 at the train split's quantiles {quantiles}"
-    values = PerplexityBand(surprise[train], config.quantiles)(surprise)
+    method = f"log-perplexity under {called}, 0, ½, 1 and 0 at the train split's quantiles {quantiles}"
+    values = PerplexityBand(surprise[samples.train], config.quantiles)(surprise)
     return values, SignalCard(kind=config.kind, method=method, never_for=(_NO_TRUTH,))
+
+
+def _reference_model(config: PerplexitySignal, excluded: Container[str]) -> tuple[str, str]:
+    """Where it is, and how a card calls it."""
+    if isinstance(config.model, str):
+        return config.model, config.model
+    from curation_gym.learners.base_model import pretrained  # only here torch is needed
+
+    found = (read.document.text for source in config.train for read in read_documents(source) if read.document)
+    texts = [text for text in dict.fromkeys(cleaned(text, RULES)[0] for text in found) if text and text not in excluded]
+    titles = ", ".join(source.title for source in config.train)
+    return str(pretrained(config.model, texts)), f"a GPT-NeoX of {len(texts):,} documents of {titles}"
 
 
 def _by_model(

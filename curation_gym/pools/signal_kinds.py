@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config, Many
+from curation_gym.learners.language_model_config import ModelSource
+from curation_gym.pools.corpus_sources import CorpusSource
 from curation_gym.pools.trained import Calibration, ClassifierSignal
 from curation_gym.signals.text_quality import DEFAULT_RULES, Rule
 
@@ -41,6 +43,25 @@ class TextQualitySignal(Config):
 
     kind: Literal["text_quality"]
     rules: Many[Rule] = Field(DEFAULT_RULES, min_length=1)
+
+
+class BlockListSignal(Config):
+    """1 without a word of a list, 0 with any, see :class:`curation_gym.signals.block_list.BlockList`.
+
+    Attributes:
+        words: the list; or
+        path: of a file with an entry per line, or ``package:NAME/FILE``.
+    """
+
+    kind: Literal["block_list"]
+    words: Many[str] = ()
+    path: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_list(self) -> "BlockListSignal":
+        if bool(self.words) == (self.path is not None):
+            raise ValueError("exactly one of words and path is needed")
+        return self
 
 
 class CrossFittedSignal(Config):
@@ -101,17 +122,26 @@ class PerplexitySignal(Config):
     """Perplexity under a reference language model within a band, see :mod:`curation_gym.signals.perplexity`.
 
     Attributes:
-        model: a hub id, a local directory, or ``package:NAME/DIRECTORY``.
+        model: a hub id, a local directory, ``package:NAME/DIRECTORY``, or a small model to be trained from scratch.
+        train: what the small model is trained on: by what is good text there, that in the pool is measured, as
+            Wenzek et al., "CCNet" (LREC 2020) do by Wikipedia. Documents of the pool are left out.
         quantiles: of the train split's log-perplexity, where utility is 0, ½, 1 and 0 again.
         max_length: tokens of a text that are read, at most.
         batch_size: texts that an interrupt loses at most.
     """
 
     kind: Literal["perplexity"]
-    model: str = Field(min_length=1)
+    model: ModelSource
+    train: Many[CorpusSource] = ()
     quantiles: Annotated[tuple[float, float, float, float], Field(strict=False)] = (0.01, 0.1, 0.9, 0.99)
     max_length: int | None = Field(None, ge=1)
     batch_size: int = Field(256, ge=1)
+
+    @model_validator(mode="after")
+    def _trained_on(self) -> "PerplexitySignal":
+        if isinstance(self.model, str) == bool(self.train):
+            raise ValueError("a model that is to be trained needs train, sources of text; one that is named takes none")
+        return self
 
     @model_validator(mode="after")
     def _increasing(self) -> "PerplexitySignal":
@@ -137,6 +167,7 @@ class CombinedSignal(Config):
 SignalConfig = Annotated[
     ColumnSignal
     | TextQualitySignal
+    | BlockListSignal
     | CrossFittedSignal
     | ClassifierSignal
     | TransformerSignal

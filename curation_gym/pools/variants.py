@@ -14,6 +14,7 @@ from curation_gym.pools.changes import (
     NearDuplicates,
     NewDomain,
     OutOfScope,
+    WithoutDomains,
     drift,
     junk,
     long_tail,
@@ -21,6 +22,7 @@ from curation_gym.pools.changes import (
     new_domain,
     out_of_scope,
     rows_of,
+    without_domains,
 )
 from curation_gym.pools.common import code_versions
 from curation_gym.pools.dataset import encoder_of
@@ -30,7 +32,9 @@ from curation_gym.pools.registry import reference_version
 if TYPE_CHECKING:
     from curation_gym.pools.build import PoolSource
 
-ChangeConfig = Annotated[LongTail | NearDuplicates | OutOfScope | Junk | Drift | NewDomain, Field(discriminator="kind")]
+ChangeConfig = Annotated[
+    LongTail | NearDuplicates | OutOfScope | Junk | Drift | NewDomain | WithoutDomains, Field(discriminator="kind")
+]
 
 
 class VariantConfig(Config):
@@ -71,8 +75,8 @@ def depends_on(config: VariantConfig, pool: Pool) -> dict[str, str]:
 def build(config: VariantConfig, pool: Pool) -> Pool:
     """Apply the changes to ``pool``, which ``config.pool`` names.
 
-    Only the train split changes, but that classes out of scope are so everywhere. The provenance keeps that of
-    ``pool``.
+    Only the train split changes, but that classes out of scope and domains left out are so everywhere. The provenance
+    keeps that of ``pool``.
 
     Raises:
         PoolError: when the pool lacks what a change needs; the message names it.
@@ -95,6 +99,8 @@ def build(config: VariantConfig, pool: Pool) -> Pool:
                 pool = drift(pool, change, rng)
             case NewDomain():
                 pool = new_domain(pool, change)
+            case WithoutDomains():
+                pool = without_domains(pool, change)
     provenance = Provenance(
         "/".join((given.provenance.source, *(change.kind for change in config.changes))),
         given.provenance.encoder,

@@ -222,20 +222,19 @@ def sentence_transformers_version() -> str:
 
 
 def model_path(model: str) -> str:
-    """Resolve ``package:NAME/DIRECTORY`` to a directory, without importing the package; others stay as they
-    are.
+    """Resolve ``package:NAME/PATH`` to a directory or file, without importing the package; others stay as they are.
 
     Raises:
-        EncoderError: when the package isn't installed or holds no such directory.
+        EncoderError: when the package isn't installed or holds no such path.
     """
     if not model.startswith("package:"):
         return model
-    package, _, directory = model.removeprefix("package:").partition("/")
+    package, _, inside = model.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     roots = list(spec.submodule_search_locations or ()) if spec is not None else []
-    found = [Path(root) / directory for root in roots if (Path(root) / directory).is_dir()]
+    found = [Path(root) / inside for root in roots if (Path(root) / inside).exists()]
     if not found:
-        raise EncoderError(f"{model!r}: no installed package {package!r} with a directory {directory!r}")
+        raise EncoderError(f"{model!r}: no installed package {package!r} that holds {inside!r}")
     return str(found[0])
 
 

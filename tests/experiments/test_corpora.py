@@ -13,7 +13,9 @@ from curation_gym.pools.cards import corpus_card
 from curation_gym.pools.corpus import CorpusConfig
 from curation_gym.pools.labelled import TrainSource
 from curation_gym.pools.partition import check_disjoint
-from curation_gym.pools.signal_kinds import ClassifierSignal, every_signal
+from curation_gym.pools.signal_kinds import PerplexitySignal, every_signal
+from curation_gym.pools.trained import ClassifierSignal
+from curation_gym.pools.variants import VariantConfig
 from experiments.corpora import CORPORA, JUDGE, PARTITION, SIGNALS, corpus
 
 
@@ -21,15 +23,20 @@ from experiments.corpora import CORPORA, JUDGE, PARTITION, SIGNALS, corpus
 def test_a_corpus_is_plain_yaml_and_valid(name: str) -> None:
     config = yaml.safe_load(yaml.safe_dump(CORPORA[name]))
     assert config == CORPORA[name]
-    validated(CorpusConfig, config, name)
+    validated(VariantConfig if config["builder"] == "variant" else CorpusConfig, config, name)
 
 
 def test_the_corpora_differ_by_the_tweets_only() -> None:
-    domains = {name: [source["domain"] for source in config["sources"]] for name, config in CORPORA.items()}
-    assert domains["mixed"] == ["tweets", *domains["without_tweets"]]
-    utility = corpus(reference_model="some/model")["signals"]["utility"]
-    assert set(utility["parts"]) == {"surprise", "quality"}
-    validated(CorpusConfig, corpus("news", reference_model="some/model"), "test")
+    assert CORPORA["without_tweets"]["pool"] == CORPORA["mixed"]
+    [change] = CORPORA["without_tweets"]["changes"]
+    assert change == {"kind": "without_domains", "domains": ["tweets"]}
+
+
+def test_another_reference_model_can_be_named() -> None:
+    config = validated(CorpusConfig, corpus("news", reference_model="some/model"), "test")
+    [surprise] = [s for s in every_signal(config.signals.values()) if isinstance(s, PerplexitySignal)]
+    assert surprise.model == "some/model"
+    assert not surprise.train
 
 
 def test_no_part_of_the_partition_meets_another() -> None:
@@ -45,7 +52,8 @@ def test_everything_that_is_trained_or_curated_keeps_to_the_partition() -> None:
     heads = [validated(ClassifierSignal, head, name) for name, head in SIGNALS.items()]
     trained = [signal for signal in every_signal(config.signals.values()) if isinstance(signal, ClassifierSignal)]
     read = [(source, "pool") for source in config.sources]
-    read += [(source, "signals") for signal in (*heads, *trained) for source in signal.train]
+    reference = [s for s in every_signal(config.signals.values()) if isinstance(s, PerplexitySignal)]
+    read += [(source, "signals") for signal in (*heads, *trained, *reference) for source in signal.train]
     read += [(source, "judge training") for source in judge.train]
     held_out = [source for domain, source in judge.held_out.items() if domain != "civil"]  # measured, never scored
     read += [(source, "judge test") for source in held_out]

@@ -21,12 +21,14 @@ from curation_gym.pools.changes import (
     NearDuplicates,
     NewDomain,
     OutOfScope,
+    WithoutDomains,
     drift,
     junk,
     long_tail,
     near_duplicates,
     new_domain,
     out_of_scope,
+    without_domains,
 )
 from curation_gym.pools.dataset import encoder_of
 
@@ -299,6 +301,18 @@ def test_a_new_domain_arrives_in_the_course_of_the_campaign() -> None:
     np.testing.assert_allclose(both.arrival[new], 0.4 + 0.6 * moving.arrival[new], atol=1e-6)
 
 
+def test_without_a_domain_the_others_are_as_they_were() -> None:
+    pool = labelled_pool()
+    gone = pool.domain_names[1]
+    left = without_domains(pool, WithoutDomains(kind="without_domains", domains=[gone]))
+    assert left.domain_names == tuple(name for name in pool.domain_names if name != gone)
+    kept = pool.domain != 1
+    np.testing.assert_array_equal(left.embeddings, pool.embeddings[kept])
+    np.testing.assert_array_equal(left.split, pool.split[kept])
+    names = np.array(pool.domain_names)[pool.domain[kept]]
+    np.testing.assert_array_equal(np.array(left.domain_names)[left.domain], names)
+
+
 # ------------------------------------------------------------------------ errors
 def test_what_a_pool_cannot_give_is_refused(text_pool: Pool, encoding: Encoding, wiki: Path, tmp_path: Path) -> None:
     pool, one = labelled_pool(), Pool(np.ones((20, 2)))
@@ -317,6 +331,14 @@ def test_what_a_pool_cannot_give_is_refused(text_pool: Pool, encoding: Encoding,
         (lambda: drift(one, Drift(kind="drift"), generator()), "at least 2 groups by domain, actual: 1"),
         (lambda: drift(moving, Drift(kind="drift"), generator()), "list drift before it"),
         (lambda: new_domain(pool, NewDomain(kind="new_domain", domains=["east"])), "no domain 'east'; it has north"),
+        (
+            lambda: without_domains(pool, WithoutDomains(kind="without_domains", domains=["east"])),
+            "some of the pool's domains, but not all; it has north",
+        ),
+        (
+            lambda: without_domains(one, WithoutDomains(kind="without_domains", domains=list(one.domain_names))),
+            "but not all",
+        ),
         (lambda: junk(pool, Junk(kind="junk", source=source), generator(), encoding), "such columns: signals/utility"),
         (
             lambda: junk(one, Junk(kind="junk", source=source), generator(), encoding),

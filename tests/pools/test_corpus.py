@@ -66,6 +66,7 @@ def test_documents_become_chunks_with_domain_label_length_and_document(write: Wr
     of = dict(zip(posts, toxic, strict=True))
     for text, domain, label_ in zip(texts(pool), pool.domain, pool.hidden["label"], strict=True):
         assert label_ == (-1 if domain == 1 else int(of.get(text, False)))
+    np.testing.assert_array_equal(pool.hidden["severity"], np.where(pool.domain == 1, -1, pool.hidden["label"]))
     tokenizer = Tokenizer.from_str(pool.attachments[TOKENIZER])
     lengths = [len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts(pool)]
     np.testing.assert_array_equal(pool.length, lengths)
@@ -159,6 +160,20 @@ def test_domains_from_a_column_and_votes(write: Write) -> None:
     assert pool.domain_names == ("v/f0", "v/f1")
     expected = {text: int(i % 3 >= 1) for i, text in enumerate(sentences(n))} | {sentences(n)[-1]: -1}
     assert [expected[text] for text in texts(pool)] == pool.hidden["label"].tolist()
+    severity = {text: (i % 3) / (i % 3 + 1) for i, text in enumerate(sentences(n))} | {sentences(n)[-1]: -1}
+    np.testing.assert_allclose([severity[text] for text in texts(pool)], pool.hidden["severity"], rtol=1e-6)
+
+
+def test_severity_of_a_class(write: Write) -> None:
+    rows = sentences(90)
+    of = dict(zip(rows, ("worst", "bad", "fine") * 30, strict=True))
+    source = {"path": write("v", rows, label=list(of.values())), "label": "label", "toxic": ["bad", "worst"]}
+    pool = build(source | {"severity": {"worst": 1.0, "bad": 0.5}})
+    expected = [{"worst": 1.0, "bad": 0.5, "fine": 0.0}[of[text]] for text in texts(pool)]
+    np.testing.assert_array_equal(pool.hidden["severity"], np.float32(expected))
+    np.testing.assert_array_equal(pool.hidden["label"], np.greater(expected, 0))
+    with pytest.raises(ConfigError, match="severity must name every value of toxic, 'worst' is missing"):
+        build(source | {"severity": {"bad": 0.5}})
 
 
 def test_data_sets_by_name_with_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,33 @@ def test_perplexity_counts_within_its_band_on_the_train_split(source: dict, tmp_
     assert "0, ½, 1 and 0 at the train split's quantiles 0.05, 0.25, 0.75, 0.95" in signal_cards(pool)["utility"].method
 
 
+def test_a_reference_model_is_trained_on_other_text(source: dict, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    good = sentences(200, seed=3)
+    held = tmp_path / "good.csv"
+    pd.DataFrame({"text": [*good, *pd.read_csv(source["path"])["text"][:30]]}).to_csv(held)
+    shape = {"kind": "gpt_neox", "hidden_size": 16, "layers": 1, "heads": 2, "block": 16, "batch_size": 4}
+    signal = {"kind": "perplexity", "model": shape, "train": [{"path": str(held)}]}
+    pool = build(source, utility=signal)
+    assert pool.signals["utility"].std() > 0.1
+    assert "a GPT-NeoX of 200 documents of good" in signal_cards(pool)["utility"].method, "the pool's own are left out"
+
+
+# ------------------------------------------------------------------- a block list
+def test_a_block_list_has_something_against_some(source: dict, tmp_path: Path) -> None:
+    words = sentences(1)[0].lower().strip(".").split()[-2:]
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(words), encoding="utf-8")
+    pool = build(source, given={"kind": "block_list", "words": words}, read={"kind": "block_list", "path": str(path)})
+    expected = [not set(words) & set(text.lower().replace(".", " ").split()) for text in texts(pool)]
+    assert 0 < np.mean(expected) < 1
+    for name in ("given", "read"):
+        np.testing.assert_array_equal(pool.signals[name], np.float32(expected))
+    path.write_text("nowhere", encoding="utf-8")
+    again = build(source, read={"kind": "block_list", "path": str(path)})
+    assert again.signals["read"].all(), "another list is another pool"
+
+
 # ------------------------------------------------------------------------ errors
 @pytest.mark.parametrize(
     ("signal", "message"),
@@ -139,6 +166,8 @@ def test_perplexity_counts_within_its_band_on_the_train_split(source: dict, tmp_
         ({"kind": "combined", "parts": {"a": QUALITY}, "by": "vote"}, "'by' = 'vote'|by' = 'vote'"),
         ({"kind": "text_quality", "rules": ["wrods"]}, "'wrods'"),
         ({"kind": "perplexity", "model": "m", "quantiles": [0.1, 0.1, 0.5, 0.9]}, "quantiles must increase within"),
+        ({"kind": "perplexity", "model": {"hidden_size": 16}}, "needs train, sources of text"),
+        ({"kind": "block_list"}, "exactly one of words and path"),
         ({"kind": "service", "url": "u", "requests_per_second": 0.0}, "greater than 0"),
         ({"kind": "transformer", "model": "m"}, "label' is missing"),
         (

@@ -69,7 +69,7 @@ def test_sentence_transformer_from_an_installed_package(monkeypatch: pytest.Monk
 
 
 def test_sentence_transformer_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    with pytest.raises(EncoderError, match="no installed package 'absent' with a directory 'model'"):
+    with pytest.raises(EncoderError, match="no installed package 'absent' that holds 'model'"):
         make_encoder(SentenceTransformerConfig(kind="sentence-transformer", model="package:absent/model"), [])
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{}")
