@@ -13,6 +13,8 @@ from curation_gym.task import Observation, Task
 class Heuristic(SelectionRule):
     """Select what has every signal of the task's score at least ``floor``, and isn't a near copy of what was selected.
 
+    Where the pool has the signal ``block_list``, nothing is selected that the list has something against.
+
     Args:
         task: a Selection task.
         seed: not used.
@@ -31,4 +33,6 @@ class Heuristic(SelectionRule):
         good = self.task.read(observation, "novelty") >= self.min_novelty
         for name in self.task.score_weights:
             good &= self.task.read(observation, name) >= self.floor
+        if "block_list" in self.task.item_features:
+            good &= self.task.read(observation, "block_list") > 0
         return good

@@ -1,6 +1,7 @@
 """Random search for a baseline's hyperparameters, on tuning seeds only.
 
-A class states what may be searched as ``search_space``: hyperparameter → ``(low, high)`` for a uniform draw,
+A class states what may be searched as ``search_space``, a mapping or a method that makes one for a task:
+hyperparameter → ``(low, high)`` for a uniform draw,
 ``(low, high, "log")`` for one uniform in the logarithm, ``(low, high, "int")`` for an integer, both ends included.
 """
 
@@ -14,6 +15,7 @@ from curation_gym.evaluation.rollout import evaluate, task_of
 from curation_gym.policy import PolicyError, SearchSpace, make_policy, policy_class
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
+from curation_gym.task import Task
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Tuned:
     trials: pd.DataFrame
 
 
-def search_space(policy: str) -> SearchSpace:
-    """The ranges that a ``module:Class`` states in ``search_space``; empty when it has nothing to tune.
+def search_space(policy: str, task: Task) -> SearchSpace:
+    """The ranges that a ``module:Class`` states for a task; empty when it has nothing to tune.
 
     Raises:
         PolicyError: for a range that can't be drawn from.
     """
-    space: SearchSpace = dict(getattr(policy_class(policy), "search_space", {})) if ":" in policy else {}
+    stated = getattr(policy_class(policy), "search_space", {}) if ":" in policy else {}
+    space: SearchSpace = dict(stated(task) if callable(stated) else stated)
     for name, bounds in space.items():
         low, high, kind = _parts(bounds)
         whole = float(low).is_integer() and float(high).is_integer()
@@ -46,6 +49,12 @@ def search_space(policy: str) -> SearchSpace:
                 f"(low, high, 'int') with whole numbers, and low < high; actual value: {bounds}"
             )
     return space
+
+
+def draws(space: SearchSpace, n: int, master: int = 0) -> list[dict[str, float]]:
+    """Hyperparameters of n trials: the class's defaults, then random ones."""
+    rng = np.random.default_rng(seeds_for(master, "tuning", run=1))
+    return [{name: _drawn(bounds, rng) for name, bounds in space.items()} if trial else {} for trial in range(n)]
 
 
 def _parts(bounds: tuple[Any, ...]) -> tuple[float, float, str]:
@@ -80,20 +89,18 @@ def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master
         PolicyError: when the class states no search space.
         ValueError: for a number of trials or seeds below 1.
     """
-    space = search_space(policy)
+    kwargs = scenario.kwargs_for("tuning")
+    task = task_of(scenario.env, kwargs)
+    space = search_space(policy, task)
     if not space:
         raise PolicyError(f"{policy} has nothing to tune: it states no search_space")
     if min(n_trials, n_seeds) < 1:
         raise ValueError(f"n_trials and n_seeds must be >= 1, actual values: {n_trials}, {n_seeds}")
-    kwargs = scenario.kwargs_for("tuning")
-    task = task_of(scenario.env, kwargs)
     seeds = seeds_for(master, "tuning", run=0, n=n_seeds)
-    rng = np.random.default_rng(seeds_for(master, "tuning", run=1))
     policy_seed = seeds_for(master, "tuning", run=2)[0]
     trials: list[dict[str, Any]] = []
     best: dict[str, float] = {}
-    for trial in range(n_trials):
-        values = {name: _drawn(bounds, rng) for name, bounds in space.items()} if trial else {}
+    for values in draws(space, n_trials, master):
         acting = make_policy(policy, task, policy_seed, **values)
         episodes = evaluate(acting, scenario.env, kwargs, seeds, curves=scenario.recorded)
         score = float(episodes.score(scenario.metric).mean())

@@ -45,7 +45,7 @@ def enter(study: Study, scenario: Scenario, core: CurationVectorEnv, policies: d
             learns = ":" in target and hasattr(policy_class(target), "learn")
             if learns:
                 settings(target, scenario)
-            entrants.append(Entrant(scenario, policy, target, bool(search_space(target)), learns))
+            entrants.append(Entrant(scenario, policy, target, bool(search_space(target, core.task)), learns))
         except Exception as error:
             study.fail(Failure(f"{policy} on {scenario.name}", f"{type(error).__name__}: {error}"))
     return entrants

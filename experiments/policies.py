@@ -31,12 +31,14 @@ POLICIES = {
     "ppo_box": "agents.ppo:PPOBoxAgent",
     "reinforce": "agents.reinforce:ReinforceAgent",
     "dvrl": "agents.dvrl:DVRLAgent",
+    "domain_rule": "baselines.domain_rule:DomainRule",
     "reference": "baselines.reference:Hindsight",
     "lookahead": "baselines.lookahead:Lookahead",
+    "label_clean": "baselines.domain_rule:LabelClean",
 }
 
 
-REFERENCES = ("reference", "lookahead")
+REFERENCES = ("reference", "lookahead", "label_clean")
 """They see hidden truth, and others are compared with them; no other policy is ever bound to an environment."""
 
 

@@ -307,6 +307,11 @@ class SelectionVectorEnv(CurationVectorEnv):
         return render_items(self, title, *shown, gauges)
 
     # ----------------------------------------------------------------- truth
+    def shown_ids(self) -> NDArray[np.int32]:
+        """Pool ids of the candidates that every row shows now, int32 (num_envs, n_items)."""
+        shown = np.minimum(self._step, self.config.horizon - 1)
+        return self._plan[np.arange(self.num_envs), shown, : self.config.n_items]
+
     def optimum(self) -> NDArray[np.float64]:
         """Hindsight optimum of each row's current episode, shape (num_envs,)."""
         return np.array([self._best_plan(row)[1] for row in range(self.num_envs)])

@@ -1,9 +1,12 @@
 """Selection baselines against what they say they do, on observations made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from baselines.audit_corrected import AuditCorrected
+from baselines.domain_rule import DomainRule, LabelClean
 from baselines.heuristic import Heuristic
 from baselines.raft import Calibrated, Greedy, Raft
 from baselines.reference import Hindsight
@@ -16,9 +19,9 @@ from curation_gym.envs.rotting_arms import RottingArmsVectorEnv
 from curation_gym.envs.score_selection import ScoreSelectionVectorEnv
 from curation_gym.policy import Policy, PolicyError
 from curation_gym.pools import Pool
-from curation_gym.task import Task
+from curation_gym.task import Column, Task
 
-RULES = [Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
+RULES = [DomainRule, Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
 SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
 
 
@@ -35,7 +38,7 @@ def seen(task: Task, mask: list[int] | None = None, **columns: list[float]) -> d
     item = np.zeros((task.n_items, len(task.item)), np.float32)
     for name, values in {"novelty": [1.0] * 6, "freshness": [1.0] * 6, **columns}.items():
         item[:, task.item_features.index(name.replace("__", "="))] = values
-    return {"item": item, "context": np.ones(2, np.float32), "mask": np.array(mask or [1] * 6, np.int8)}
+    return {"item": item, "context": np.ones(3, np.float32), "mask": np.array(mask or [1] * 6, np.int8)}
 
 
 def scored(task: Task, score: list[float], **rest: list[float]) -> dict[str, np.ndarray]:
@@ -179,3 +182,68 @@ def test_the_reference_must_be_bound_to_what_it_knows(task: Task) -> None:
         Hindsight(task).predict({})
     with pytest.raises(PolicyError, match="Hindsight knows no optimum"):
         Hindsight(task).bind(AnnotationAllocationVectorEnv(1))
+
+
+# --------------------------------------------------------------- per domain
+A, B, C = ([float(d == i % 3) for i in range(6)] for d in range(3))
+DOMAINS = {"domain__a": A, "domain__b": B, "domain__c": C}
+
+
+def test_the_rule_per_domain_has_a_threshold_and_a_share_for_each(task: Task) -> None:
+    """Two of the budget of 8 in 4 steps are planned for each step."""
+    rule = DomainRule(task, threshold_a=0.5, threshold_b=0.1, threshold_c=0.99, share_a=3, share_b=1, share_c=0)
+    observation = seen(task, safety=SCORES, **DOMAINS) | {"context": np.array([1, 1, 1], np.float32)}
+    p, _ = rule.predict(observation)
+    np.testing.assert_allclose(p, [0.75, 0.25, 0, 0.75, 0.25, 0], rtol=1e-6)
+    late = observation | {"context": np.array([1, 0.5, 2], np.float32)}
+    np.testing.assert_allclose(rule.predict(late)[0], [1, 0.5, 0, 1, 0.5, 0], rtol=1e-6)
+    assert set(DomainRule.search_space(task)) == {f"{what}_{d}" for what in ("threshold", "share") for d in "abc"}
+
+
+def test_the_rule_per_domain_counts_tokens_where_the_budget_does(task: Task) -> None:
+    columns = (*task.item, Column("log_length", 5.0))
+    in_tokens = replace(task, item=columns, budget=400, budget_unit="tokens")
+    item = np.hstack([seen(task, safety=[1.0] * 6, **DOMAINS)["item"], np.full((6, 1), np.log1p(24) / 5, np.float32)])
+    observation = {"item": item, "context": np.array([1, 1, 1], np.float32), "mask": np.ones(6, np.int8)}
+    p, _ = DomainRule(in_tokens, share_a=1, share_b=1, share_c=2).predict(observation)
+    np.testing.assert_allclose(p, [0.5, 0.5, 1, 0.5, 0.5, 1], rtol=1e-5)  # 100 tokens a step, 25 a text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share_d": 1.0}, "unknown 'share_d'"),
+        ({"signal": "refined_safety"}, "needs the column 'refined_safety'"),
+        ({"threshold_a": 1.5}, r"thresholds must be in \[0, 1\]"),
+        ({"share_a": 0, "share_b": 0, "share_c": 0}, "not all 0"),
+    ],
+)
+def test_rules_per_domain_that_make_no_sense(task: Task, options: dict, message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        DomainRule(task, **options)
+
+
+def test_the_label_clean_reference_selects_what_people_called_clean() -> None:
+    rng = np.random.default_rng(1)
+    signals = {name: rng.random(60) for name in ("safety", "alignment", "utility")}
+    columns = {"domain": np.arange(60) % 3, "domain_names": ("a", "b", "c")}
+    pool = Pool(rng.random((60, 2)), signals, **columns, hidden={"label": rng.integers(0, 2, 60)})
+    core = ScoreSelectionVectorEnv(2, pool=pool, **SHAPE)
+    policy = LabelClean(core.task, share_c=0)
+    observation, _ = core.reset(seed=3)
+    with pytest.raises(PolicyError, match=r"call bind\(env\) first"):
+        policy.predict(observation)
+    policy.bind(core)
+    ids = core.shown_ids()
+    p, _ = policy.predict(observation)
+    np.testing.assert_array_equal(p > 0, (pool.hidden["label"][ids] == 0) & (pool.domain[ids] != 2))
+    with pytest.raises(PolicyError, match="pool with hidden labels"):
+        policy.bind(ScoreSelectionVectorEnv(1, pool=Pool(rng.random((60, 2)), signals), **SHAPE))
+
+
+def test_the_heuristic_obeys_a_block_list() -> None:
+    signals = {"safety": np.ones(60), "block_list": np.arange(60) % 2}
+    core = ScoreSelectionVectorEnv(1, pool=Pool(np.eye(60), signals), weights={"safety": 1.0}, **SHAPE)
+    observation, _ = core.reset(seed=0)
+    p, _ = Heuristic(core.task).predict(observation)
+    np.testing.assert_array_equal(p[0], core.shown_ids()[0] % 2)

@@ -6,6 +6,7 @@ import pytest
 
 from baselines import tuning
 from baselines.tuning import search_space, tune
+from curation_gym.evaluation.rollout import task_of
 from curation_gym.policy import PolicyError
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import ROLES, seeds_for
@@ -18,6 +19,7 @@ SCENARIO = Scenario(
     overrides={"tuning": {"horizon": 6}},
 )
 OWN = f"{__name__}:Preference"
+TASK = task_of(SCENARIO.env, SCENARIO.kwargs)
 
 
 class Preference:
@@ -77,7 +79,7 @@ def test_a_range_is_uniform_log_uniform_or_of_integers() -> None:
 def test_a_range_that_cannot_be_drawn_from_is_refused(bounds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Preference, "search_space", {"first": bounds})
     with pytest.raises(PolicyError, match=r"search_space\['first'\] must be .* actual value: \("):
-        search_space(OWN)
+        search_space(OWN, TASK)
 
 
 def test_a_search_repeats_and_depends_on_the_master_seed() -> None:
@@ -108,8 +110,8 @@ def test_the_roles_share_no_seed() -> None:
 
 def test_what_has_no_search_space_is_refused() -> None:
     name = f"{__name__}:Untunable"
-    assert search_space(name) == {}
-    assert search_space("some/path.zip") == {}
+    assert search_space(name, TASK) == {}
+    assert search_space("some/path.zip", TASK) == {}
     with pytest.raises(PolicyError, match="nothing to tune"):
         tune(name, SCENARIO, n_trials=2, n_seeds=2)
 

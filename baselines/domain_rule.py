@@ -1,0 +1,115 @@
+"""The rule that people write per community: a threshold and a share of the budget for every domain."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.base import SelectionRule
+from curation_gym.policy import PolicyError, SearchSpace
+from curation_gym.task import Observation, Task
+
+MOST_CATCHING_UP = 3.0
+
+
+class DomainRule(SelectionRule):
+    """Of every domain, random ones among those whose safety is at least its threshold, up to its share of the budget.
+
+    A step's budget is what is left divided by the steps left, so what one step lacks the next ones take. Where the
+    budget is in tokens, so are the shares.
+
+    Args:
+        task: a Selection task with the column ``signal``.
+        seed: not used.
+        signal: what the thresholds are of.
+        hyperparameters: ``threshold_DOMAIN`` in [0, 1], by default 0.5, and ``share_DOMAIN`` ≥ 0, by default 1, for
+            any domain; shares are divided by their sum.
+
+    Raises:
+        PolicyError: for a task without the column, a domain that it hasn't, or shares that are all 0.
+    """
+
+    def __init__(
+        self, task: Task, *, seed: int | None = None, signal: str = "safety", **hyperparameters: float
+    ) -> None:
+        super().__init__(task, seed=seed)
+        self.domains = domains_of(task)
+        unknown = sorted(set(hyperparameters) - set(self.search_space(task)))
+        if unknown:
+            raise PolicyError(f"{type(self).__name__}: unknown {unknown[0]!r}; the domains are {self.domains}")
+        if signal not in task.item_features:
+            raise PolicyError(f"{type(self).__name__} needs the column {signal!r}, which {task.env_id} doesn't have")
+        self.signal = signal
+        self.thresholds = np.array([hyperparameters.get(f"threshold_{name}", 0.5) for name in self.domains])
+        shares = np.array([hyperparameters.get(f"share_{name}", 1.0) for name in self.domains])
+        if not ((shares >= 0).all() and shares.sum() > 0 and ((self.thresholds >= 0) & (self.thresholds <= 1)).all()):
+            raise PolicyError(
+                f"{type(self).__name__}: thresholds must be in [0, 1] and shares >= 0, not all 0, actual values: "
+                f"{self.thresholds} and {shares}"
+            )
+        self.shares = shares / shares.sum()
+
+    @classmethod
+    def search_space(cls, task: Task) -> SearchSpace:
+        """A threshold and a share for each of the task's domains."""
+        names = domains_of(task)
+        return {f"threshold_{name}": (0.0, 1.0) for name in names} | {f"share_{name}": (0.02, 1.0) for name in names}
+
+    def good(self, observation: Observation, domain: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which candidates may be selected, shape (..., n_items)."""
+        return np.asarray(self.task.read(observation, self.signal) >= self.thresholds[domain])
+
+    def probabilities(self, observation: Observation) -> NDArray[np.float64]:
+        task = self.task
+        if len(self.domains) > 1:
+            one_hot = np.stack([task.read(observation, f"domain={name}") for name in self.domains], axis=-1)
+        else:
+            one_hot = np.ones((*observation["mask"].shape, 1))
+        domain = one_hot.argmax(-1)
+        price = np.ones(domain.shape)
+        if task.budget_unit == "tokens":  # and one for the end of the text
+            price = np.expm1(task.read(observation, "log_length")) + 1
+        good = (observation["mask"] > 0) & self.good(observation, domain)
+        offered = ((price * good)[..., None] * one_hot).sum(-2)
+        pace = np.minimum(task.read(observation, "pace"), MOST_CATCHING_UP)[..., None]
+        rate = self.shares * (task.budget / task.horizon) * pace / np.maximum(offered, 1e-9)
+        return np.minimum(np.take_along_axis(rate, domain, axis=-1), 1.0) * good
+
+
+class LabelClean(DomainRule):
+    """A reference: what people called clean, in shares that may be tuned. It reads the hidden labels of candidates.
+
+    Args:
+        task: a Selection task.
+        seed: not used.
+        hyperparameters: ``share_DOMAIN``, as :class:`DomainRule` has them.
+    """
+
+    def __init__(self, task: Task, *, seed: int | None = None, **hyperparameters: float) -> None:
+        super().__init__(task, seed=seed, **hyperparameters)
+        self.core: Any = None
+
+    @classmethod
+    def search_space(cls, task: Task) -> SearchSpace:
+        """A share for each of the task's domains."""
+        return {name: bounds for name, bounds in super().search_space(task).items() if name.startswith("share_")}
+
+    def bind(self, core: Any) -> None:
+        """Show hidden truth: the batched core whose observations will be passed to ``predict``.
+
+        Raises:
+            PolicyError: for a core whose pool has no human labels.
+        """
+        if "label" not in getattr(getattr(core, "pool", None), "hidden", {}):
+            raise PolicyError(f"LabelClean needs a pool with hidden labels, {self.task.env_id} has none here")
+        self.core = core
+
+    def good(self, observation: Observation, domain: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if self.core is None:
+            raise PolicyError("LabelClean: call bind(env) first")
+        return np.asarray(self.core.pool.hidden["label"][self.core.shown_ids()] == 0)
+
+
+def domains_of(task: Task) -> list[str]:
+    """Names of a task's domains; one without a name where there is only one."""
+    return [name.partition("=")[2] for name in task.item_features if name.startswith("domain=")] or ["all"]
