@@ -7,15 +7,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config, ConfigError
+from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.pools.labelled import TrainSource, read_preferences
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.trained import ClassifierSignal, trained
-
-CLEAN = 0
-"""The hidden label of a corpus that people call clean, see :data:`curation_gym.pools.corpus_sources.CLASSES`."""
 
 
 class ProbesConfig(Config):

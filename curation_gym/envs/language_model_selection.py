@@ -6,35 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config, ConfigError
+from curation_gym.config import ConfigError
+from curation_gym.envs.audits import Audits, RefinementConfig, refined_signals
 from curation_gym.envs.base import Arrays, CurationEnv, Rows
-from curation_gym.envs.language_model_probes import CLEAN, Probe, Probes, ProbesConfig
+from curation_gym.envs.language_model_probes import Probe, Probes, ProbesConfig
 from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
 from curation_gym.learners.base_model import model_of
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.pools.build import PoolSource
 from curation_gym.pools.docstrings import DocstringsConfig
-from curation_gym.signals.refinement import RefinedSignal
 from curation_gym.task import Column
 
 ENV_ID = "CurationGym/LanguageModelSelection-v0"
 OBJECTIVES = ("safety", "alignment", "utility")
-REFINED = ("safety", "alignment")
 _MOST_PERPLEXITY = 4.0  # of relative perplexity, in the context
 _MOST_CHANGE = 0.5  # of a domain's log-perplexity, among the state of a candidate
-
-
-class RefinementConfig(Config):
-    """Audits while curating, by which safety and alignment are corrected, see :class:`RefinedSignal`.
-
-    Attributes:
-        every: steps between audits.
-        size: candidates of the step, drawn by seed, whose human label is revealed.
-    """
-
-    every: int = Field(default=5, ge=1)
-    size: int = Field(default=8, ge=1)
 
 
 class LanguageModelSelectionConfig(SelectionConfig):
@@ -96,10 +83,6 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         cfg, pool = self.config, self.pool
         if pool.data is None or "text" not in pool.data.column_names or pool.data["text"].null_count:
             raise ConfigError(f"{ENV_ID}: the pool must hold a text for every sample, in the column 'text': {pool!r}")
-        if cfg.refinement is not None and ("label" not in pool.hidden or not self._corrected):
-            raise ConfigError(
-                f"{ENV_ID}: refinement corrects {' and '.join(REFINED)} by hidden labels; the pool needs them: {pool!r}"
-            )
         self._learners = [self._learner(row) for row in range(self.num_envs)]
         first = self._learners[0]
         self._documents = first.tokenize(pool.data["text"].to_pylist())
@@ -111,10 +94,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self._last = [self._at_start] * self.num_envs
         self._weights = np.tile(list(cfg.weights.values()), (self.num_envs, 1))
         self._spent_on = np.zeros((self.num_envs, len(pool.domain_names)))  # tokens
-        self._refined: list[dict[str, RefinedSignal]] = [{} for _ in range(self.num_envs)]
         self._signals = {name: np.tile(pool.signals[name], (self.num_envs, 1)) for name in self._corrected}
-        self._audits: list[tuple[list[int], list[bool]]] = [([], []) for _ in range(self.num_envs)]
-        self._audit_seed = np.zeros(self.num_envs, np.int64)
+        self._audits: list[Audits | None] = [None] * self.num_envs
 
     def _learner(self, row: int) -> LanguageModelLearner:
         cfg = self.config
@@ -133,7 +114,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     @property
     def _corrected(self) -> list[str]:
         """Signals that audits correct."""
-        return [name for name in REFINED if name in self.pool.signals] if self.config.refinement else []
+        return refined_signals(self.config.refinement, self.pool)
 
     def _more_context(self) -> tuple[Column, ...]:
         loss = Column("loss", float(np.log(len(self._learners[0].tokenizer))))
@@ -149,15 +130,14 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             learner = self._learners[row]
             seed = int(self._generator(int(row)).integers(2**31))
             learner.restore(self._start).reseed(seed)
-            self._audit_seed[row] = seed
-            self._last[row], self._audits[row] = self._at_start, ([], [])
+            self._last[row] = self._at_start
             self._spent_on[row] = 0
             if self.config.drawn_weights:
                 self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.config.weights)))
+            if self.config.refinement is not None:
+                self._audits[row] = Audits(self.config.refinement, self.pool, seed)
             for name in self._corrected:
-                signal = self.pool.signals[name]
-                self._refined[row][name] = RefinedSignal(signal, self.pool.domain, self.pool.embeddings)
-                self._signals[name][row] = signal
+                self._signals[name][row] = self.pool.signals[name]
 
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         told: list[dict[str, Any]] = []
@@ -202,19 +182,13 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return float(self._at_start.log_perplexity.mean()) if np.isnan(loss) else loss
 
     def _audit(self, row: int, step: np.int64) -> int:
-        """Reveal the human labels of some candidates of the step, and correct the signals by all so far."""
-        options = self.config.refinement
-        if options is None or step % options.every:
+        audits = self._audits[row]
+        if audits is None:
             return 0
-        rng = np.random.default_rng([int(self._audit_seed[row]), int(step)])
-        ids = rng.permutation(self._plan[row, step])[: options.size]
-        ids = ids[self.pool.hidden["label"][ids] >= 0]
-        known, safe = self._audits[row]
-        known += ids.tolist()
-        safe += (self.pool.hidden["label"][ids] == CLEAN).tolist()
-        for name, refined in self._refined[row].items():
-            self._signals[name][row] = refined.fit(known, safe).score()
-        return len(ids)
+        n = audits.audit(int(step), self.config.horizon, self._plan[row, step])
+        for name, corrected in audits.signals.items():
+            self._signals[name][row] = corrected
+        return n
 
     def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
         if name not in self._signals:

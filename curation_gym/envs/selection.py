@@ -103,6 +103,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._plan = np.zeros((e, t, n), np.int32)
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
+        self._picked = np.zeros((e, t, n), np.bool_)
         self._kept = np.zeros((e, most, pool.dimension), np.float32)  # unit embeddings of what was selected
         self._kept_log_miss = np.zeros((e, most), np.float32)
         self._selected = np.zeros(e, np.int64)
@@ -206,6 +207,7 @@ class SelectionVectorEnv(CurationVectorEnv):
             self._plan[row, :, : cfg.n_items] = members[drawn].reshape(cfg.horizon, cfg.n_items)
             rng.random(out=self._uniform[row], dtype=np.float32)
             rng.random(out=self._priority[row], dtype=np.float32)
+        self._picked[rows] = False
         self._selected[rows] = 0
         self._step[rows] = 0
         self._left[rows] = cfg.budget
@@ -228,6 +230,7 @@ class SelectionVectorEnv(CurationVectorEnv):
             picked &= np.take_along_axis(affordable, np.argsort(order, axis=1), axis=1)
         self._left[rows] = np.maximum(left - np.where(picked, price, 0).sum(1), 0)
         self._step[rows] += 1
+        self._picked[rows, step] = picked
         info = self._pay(rows, step, picked)
         self._keep(rows, step, picked[:, : cfg.n_items])
         self._total[rows] += info["raw_reward"]
@@ -305,6 +308,15 @@ class SelectionVectorEnv(CurationVectorEnv):
         candidates = slice(self.config.n_items)
         shown = scores[candidates], self._shown_p[row, candidates], self._shown_pick[row, candidates]
         return render_items(self, title, *shown, gauges)
+
+    def choices(self, row: int = 0) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """What a row was shown in the steps that are over, and what of it was selected.
+
+        Returns:
+            Pool ids of the candidates, int32 (steps, n_items), and which were selected, bool of that shape.
+        """
+        shown = slice(self._step[row]), slice(self.config.n_items)
+        return self._plan[row][shown].copy(), self._picked[row][shown].copy()
 
     # ----------------------------------------------------------------- truth
     def shown_ids(self) -> NDArray[np.int32]:

@@ -30,7 +30,7 @@ class CorpusSource(DataReference):
         toxic: values of ``label`` that mean toxic; all others mean clean.
         severity: value of ``label`` → how severe, in [0, 1]; by default 1 where toxic, 0 where not. Of what is rated by
             votes it is the share who found it toxic. By it a definition of toxic can change, see
-            :class:`curation_gym.envs.language_model_selection.RefinementConfig`.
+            :class:`curation_gym.envs.audits.RefinementConfig`.
         votes: two columns of counts, of raters who found the document toxic and of those who didn't. Toxic is what at
             least half of them found so (Borkan et al., "Nuanced Metrics for Measuring Unintended Bias", WWW 2019).
         clean: the source is taken for clean, as edited text is.

@@ -26,6 +26,10 @@ class RefinedSignal:
         spread: standard deviation of a domain's error, in logits.
         text_spread: standard deviation of the embedding's part, in logits, at a sample of mean norm.
 
+    Attributes:
+        coefficients: (domains + d,), the errors b and w in units of their prior's standard deviation; 0 before the
+            first fit.
+
     Raises:
         ValueError: for lengths that differ, a signal outside [0, 1] or a spread that isn't above 0.
     """
@@ -51,8 +55,8 @@ class RefinedSignal:
         norm = float(np.sqrt(np.einsum("nd,nd->", X, X, dtype=np.float64) / max(len(X), 1)))
         self._X, self._scale = X, text_spread / max(norm, 1e-12)
         self._spread = spread
-        self._bias = np.zeros(int(self._domain.max(initial=-1)) + 1)
-        self._weight = np.zeros(X.shape[1])
+        self._n_domains = int(self._domain.max(initial=-1)) + 1
+        self.coefficients = np.zeros(self._n_domains + X.shape[1])
 
     def fit(self, ids: ArrayLike, positive: ArrayLike) -> Self:
         """Correct the signal by all audits so far.
@@ -72,7 +76,7 @@ class RefinedSignal:
             )
         offset, domain = self._offset[rows], self._domain[rows]
         X, sign = self._X[rows].astype(np.float64), np.where(truth, 1.0, -1.0)
-        n_domains = len(self._bias)
+        n_domains = self._n_domains
 
         # Both parts are in units of their prior's standard deviation, so one penalty serves both.
         def objective(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -83,14 +87,14 @@ class RefinedSignal:
             gradient = np.concatenate([by_domain, self._scale * (X.T @ pull)]) + z
             return float(-log_expit(margin).sum() + 0.5 * z @ z), gradient
 
-        start = np.concatenate([self._bias, self._weight])
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"ftol": _CONVERGED})
-        self._bias, self._weight = found.x[:n_domains], found.x[n_domains:]
+        found = minimize(objective, self.coefficients, jac=True, method="L-BFGS-B", options={"ftol": _CONVERGED})
+        self.coefficients = found.x
         return self
 
     def score(self, ids: ArrayLike | None = None) -> NDArray[np.float32]:
         """The refined signal of some samples or all, float32 in [0, 1]."""
         rows = slice(None) if ids is None else np.asarray(ids, np.intp)
-        shift = self._spread * self._bias[self._domain[rows]]
-        text = self._scale * (self._X[rows] @ self._weight.astype(np.float32))
+        bias, weight = np.split(self.coefficients, [self._n_domains])
+        shift = self._spread * bias[self._domain[rows]]
+        text = self._scale * (self._X[rows] @ weight.astype(np.float32))
         return expit(self._offset[rows] + shift + text).astype(np.float32)

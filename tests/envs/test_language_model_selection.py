@@ -156,7 +156,7 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     step = env._plan[0, 0]
     np.testing.assert_allclose(observation["item"][0, :, column], POOL.signals["safety"][step], rtol=1e-6)
     observation, _, _, _, info = env.step(np.full((1, N_ITEMS), 0.5, np.float32))
-    known, safe = env._audits[0]
+    known, safe = env._audits[0].known, env._audits[0].safe
     assert info["audited"][0] == len(known) <= 4
     assert set(known) <= set(step.tolist())
     assert safe == (POOL.hidden["label"][known] == 0).tolist()
@@ -169,7 +169,7 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     assert info["audited"][0] == 0
     assert info["safety"][0] == pytest.approx((tokens * refined.score(chosen)).sum() / BUDGET, rel=1e-4)
     env.reset(seed=3)
-    assert env._audits[0] == ([], [])
+    assert env._audits[0].known == []
 
 
 def test_a_candidate_tells_of_its_domain(model: str) -> None:

@@ -1,0 +1,153 @@
+"""Audits of what a language model is trained on: by what people say of a few texts, signals are corrected."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from curation_gym.config import Config, ConfigError
+from curation_gym.pools.corpus_sources import CLASSES
+from curation_gym.pools.pool import Pool
+from curation_gym.signals.refinement import RefinedSignal
+
+CLEAN = CLASSES.index("clean")
+REFINED = ("safety", "alignment")
+"""The signals that audits correct: what people call toxic is neither safe nor aligned."""
+
+
+class RedefinitionConfig(Config):
+    """A new definition of safe, of which only audits tell: a category more, or a stricter threshold.
+
+    Nobody looks again at what was audited before: what a stricter definition calls unsafe as the old one did stays
+    known, and what a milder one calls safe as the old one did.
+
+    Attributes:
+        after: share of the horizon that is over, in (0, 1).
+        unsafe_from: see :class:`RefinementConfig`.
+    """
+
+    after: float = Field(default=0.5, gt=0, lt=1)
+    unsafe_from: float = Field(gt=0, le=1)
+
+
+class RefinementConfig(Config):
+    """Audits while curating, by which safety and alignment are corrected, see :class:`RefinedSignal`.
+
+    Attributes:
+        every: steps between audits.
+        size: candidates of the step, drawn by seed, whose human label is revealed.
+        unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
+        redefined: a change of that in the course of an episode.
+    """
+
+    every: int = Field(default=5, ge=1)
+    size: int = Field(default=8, ge=1)
+    unsafe_from: float | None = Field(default=None, gt=0, le=1)
+    redefined: RedefinitionConfig | None = None
+
+    @model_validator(mode="after")
+    def _definitions(self) -> "RefinementConfig":
+        if self.redefined is not None and self.unsafe_from is None:
+            raise ValueError("redefined needs unsafe_from, the definition before it")
+        return self
+
+    def at(self, done: float) -> float | None:
+        """Severity from which a text is unsafe when so much of the horizon is over; None: the label decides."""
+        new = self.redefined
+        return self.unsafe_from if new is None or done < new.after else new.unsafe_from
+
+
+def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
+    """Names of the pool's signals that audits correct.
+
+    Raises:
+        ConfigError: when the pool has none, or lacks the human labels that audits reveal.
+    """
+    if config is None:
+        return []
+    names = [name for name in REFINED if name in pool.signals]
+    if "label" not in pool.hidden or not names:
+        raise ConfigError(
+            f"refinement corrects {' and '.join(REFINED)} by hidden labels; the pool needs them: {pool!r}"
+        )
+    if config.unsafe_from is not None and "severity" not in pool.hidden:
+        raise ConfigError(f"refinement.unsafe_from needs the hidden column 'severity'; the pool has none: {pool!r}")
+    return names
+
+
+class Audits:
+    """The audits of an episode.
+
+    Args:
+        config: how many, and by which definition.
+        pool: of texts with hidden labels.
+        seed: of which candidates are audited.
+
+    Attributes:
+        known: ids of what was audited, and follows from the definition of now.
+        safe: what people said of each.
+        signals: name → the pool's signal as corrected so far, float32 (n,).
+    """
+
+    def __init__(self, config: RefinementConfig, pool: Pool, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.known: list[int] = []
+        self.safe: list[bool] = []
+        self._pool = pool
+        self._unsafe_from = config.at(0)
+        self._refined = self._unrefined()
+        self.signals = {name: np.asarray(pool.signals[name]) for name in self._refined}
+
+    def _unrefined(self) -> dict[str, RefinedSignal]:
+        pool = self._pool
+        names = refined_signals(self.config, pool)
+        return {name: RefinedSignal(pool.signals[name], pool.domain, pool.embeddings) for name in names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.
+        coefficients = {name: refined.coefficients for name, refined in self._refined.items()}
+        return {key: value for key, value in vars(self).items() if key != "signals"} | {"_refined": coefficients}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        coefficients = state.pop("_refined")
+        vars(self).update(state)
+        self._refined = self._unrefined()
+        for name, refined in self._refined.items():
+            refined.coefficients = coefficients[name]
+        self.signals = {
+            name: refined.score() if self.known else np.asarray(self._pool.signals[name])
+            for name, refined in self._refined.items()
+        }
+
+    def audit(self, step: int, horizon: int, candidates: NDArray[np.integer]) -> int:
+        """Reveal the labels of some candidates where an audit is due, and correct the signals by all that is known.
+
+        Returns:
+            How many were revealed; of what nobody has labelled, none can be.
+        """
+        if step % self.config.every:
+            return 0
+        self._redefine(self.config.at(step / horizon))
+        ids = np.random.default_rng([self.seed, step]).permutation(candidates)[: self.config.size]
+        ids = ids[self._pool.hidden["label"][ids] >= 0]
+        self.known += ids.tolist()
+        self.safe += self.answers(ids).tolist()
+        for name, refined in self._refined.items():
+            self.signals[name] = refined.fit(self.known, self.safe).score()
+        return len(ids)
+
+    def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """What people say of samples by the definition of now: whether each is safe."""
+        hidden = self._pool.hidden
+        if self._unsafe_from is None:
+            return np.asarray(hidden["label"][ids] == CLEAN)
+        return np.asarray(hidden["severity"][ids] < self._unsafe_from)
+
+    def _redefine(self, unsafe_from: float | None) -> None:
+        before, self._unsafe_from = self._unsafe_from, unsafe_from
+        if before is None or unsafe_from is None or before == unsafe_from:
+            return
+        follows = [index for index, safe in enumerate(self.safe) if safe == (unsafe_from > before)]
+        self.known = [self.known[index] for index in follows]
+        self.safe = [self.safe[index] for index in follows]

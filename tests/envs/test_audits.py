@@ -1,0 +1,93 @@
+"""Audits: who is asked, by which definition, and what is still known when it changes."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation_gym.config import ConfigError, validated
+from curation_gym.envs.audits import Audits, RefinementConfig
+from curation_gym.pools import Pool
+from curation_gym.signals.refinement import RefinedSignal
+
+N, HORIZON = 60, 10
+
+
+def make_pool(**changes: Any) -> Pool:
+    rng = np.random.default_rng(3)
+    severity = rng.choice([0.0, 0.5, 1.0], N)
+    columns = {
+        "signals": {name: rng.random(N) for name in ("safety", "alignment", "utility")},
+        "domain": np.arange(N) % 2,
+        "domain_names": ("a", "b"),
+        "hidden": {"label": (severity >= 0.5).astype(int), "severity": severity},
+    }
+    return Pool(rng.standard_normal((N, 4)), **(columns | changes))
+
+
+def audits(pool: Pool, **options: Any) -> Audits:
+    return Audits(RefinementConfig.model_validate({"every": 1, "size": 6, **options}), pool, seed=7)
+
+
+def run(over: Audits, steps: range) -> None:
+    for step in steps:
+        over.audit(step, HORIZON, np.arange(6 * step, 6 * step + 6))
+
+
+def test_both_signals_are_corrected_by_all_that_is_known() -> None:
+    pool = make_pool()
+    made = audits(pool, every=2)
+    assert [made.audit(step, HORIZON, np.arange(N)) for step in range(4)] == [6, 0, 6, 0]
+    assert len(made.known) == 12
+    assert made.safe == (pool.hidden["label"][made.known] == 0).tolist()
+    assert set(made.signals) == {"safety", "alignment"}
+    for name, corrected in made.signals.items():
+        alone = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings).fit(made.known, made.safe)
+        np.testing.assert_allclose(corrected, alone.score(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays_known"),
+    [(0.9, 0.5, [1.0]), (0.5, 0.9, [0.0])],
+    ids=["stricter", "milder"],
+)
+def test_what_an_audit_told_is_known_as_far_as_it_follows(
+    before: float, after: float, stays_known: list[float]
+) -> None:
+    pool = make_pool()
+    severity = pool.hidden["severity"]
+    made = audits(pool, unsafe_from=before, redefined={"after": 0.5, "unsafe_from": after})
+    run(made, range(5))
+    assert sorted(made.known) == [*range(30)]
+    assert made.safe == (severity[made.known] < before).tolist()
+    run(made, range(5, 7))
+    old = [index for index in made.known if index < 30]
+    assert sorted(set(severity[old].tolist())) == stays_known
+    assert sorted(index for index in made.known if index >= 30) == [*range(30, 42)]
+    assert made.safe == (severity[made.known] < after).tolist(), "of what is known every answer is one of now"
+
+
+def test_what_was_pickled_goes_on_alike(tmp_path: Any) -> None:
+    pool = make_pool().save(tmp_path / "pool")
+    made = audits(pool)
+    run(made, range(3))
+    size = len(pickle.dumps(made))
+    other = pickle.loads(pickle.dumps(made))
+    for name in made.signals:
+        np.testing.assert_array_equal(other.signals[name], made.signals[name])
+    for one in (made, other):
+        run(one, range(3, 5))
+        np.testing.assert_array_equal(one.signals["safety"], made.signals["safety"])
+    assert size < 4000, "the pool is not in it"
+
+
+def test_what_cannot_be_audited_is_refused() -> None:
+    with pytest.raises(ConfigError, match="redefined needs unsafe_from"):
+        validated(RefinementConfig, {"redefined": {"unsafe_from": 0.5}}, "refinement")
+    with pytest.raises(ConfigError, match="hidden column 'severity'"):
+        audits(make_pool(hidden={"label": np.zeros(N, int)}), unsafe_from=0.5)
+    with pytest.raises(ConfigError, match="corrects safety and alignment by hidden labels"):
+        audits(make_pool(hidden={}))
+    unknown = make_pool(hidden={"label": np.full(N, -1), "severity": np.full(N, -1.0)})
+    assert audits(unknown).audit(0, HORIZON, np.arange(6)) == 0
