@@ -234,7 +234,7 @@ def network_options(env: VecEnv, task: Task, options: ItemHyperparameters) -> di
     if task.ids:
         network |= {"pool": env.get_attr("pool")[0], "pool_fingerprint": task.pool_fingerprint}
     if task.family == "selection":
-        rate = np.clip(task.budget / (task.horizon * task.n_items), 0.01, 0.99)
+        rate = np.clip(task.even_rate, 0.01, 0.99)
         network["initial_logit"] = float(np.log(rate / (1 - rate)))
     return network
 

@@ -21,7 +21,9 @@ class REINFORCE(OnPolicyAlgorithm):
     Learning 8 (1992). The baseline is the value that the policy's critic predicts; returns are never bootstrapped.
 
     Args:
-        policy, env, learning_rate, gamma, vf_coef, max_grad_norm, kwargs: as in Stable-Baselines3.
+        policy, env, learning_rate, gamma, ent_coef, vf_coef, max_grad_norm, kwargs: as in Stable-Baselines3. Without
+            the entropy's weight (Williams and Peng, Connection Science 3, 1991), selecting everything is where it ends:
+            spending a budget at all pays before spending it well does, and certain choices have no gradient.
         n_steps: the most steps that an episode takes.
         batch_size: steps that are held in memory at once; gradients of a rollout are summed over its batches.
     """
@@ -35,6 +37,7 @@ class REINFORCE(OnPolicyAlgorithm):
         n_steps: int,
         batch_size: int = 4096,
         gamma: float = 1.0,
+        ent_coef: float = 0.0,
         vf_coef: float = 0.5,
         max_grad_norm: float = 0.5,
         **kwargs: Any,
@@ -46,7 +49,7 @@ class REINFORCE(OnPolicyAlgorithm):
             n_steps=n_steps,
             gamma=gamma,
             gae_lambda=1.0,  # no step of a finished episode is bootstrapped then
-            ent_coef=0.0,
+            ent_coef=ent_coef,
             vf_coef=vf_coef,
             max_grad_norm=max_grad_norm,
             use_sde=False,
@@ -101,9 +104,12 @@ class REINFORCE(OnPolicyAlgorithm):
         """Summed over the steps of a batch."""
         discrete = isinstance(self.action_space, spaces.Discrete)
         actions = batch.actions.long().flatten() if discrete else batch.actions
-        values, log_prob, _ = self.policy.evaluate_actions(batch.observations, actions)
+        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions)
+        # What a step of a cut episode chose has no credit, so its entropy has none either.
+        entropy_of_used = 0.0 if entropy is None else (entropy * (batch.advantages != 0)).sum()
         error = batch.returns - values.flatten()
-        return -(batch.advantages * log_prob).sum() + self.vf_coef * (error**2).sum()
+        gain = (batch.advantages * log_prob).sum() + self.ent_coef * entropy_of_used
+        return -gain + self.vf_coef * (error**2).sum()
 
 
 class ReinforceHyperparameters(ItemHyperparameters):
@@ -111,12 +117,14 @@ class ReinforceHyperparameters(ItemHyperparameters):
 
     Attributes:
         batch_size: steps held in memory at once; changes nothing but rounding.
+        ent_coef: weight of the entropy.
         vf_coef: weight of the baseline's squared error.
     """
 
     learning_rate: float = Field(5e-3, gt=0)
     gamma: float = Field(1.0, ge=0, le=1)
     batch_size: int = Field(4096, ge=1)
+    ent_coef: float = Field(0.03, ge=0)
     vf_coef: float = Field(0.5, ge=0)
 
 

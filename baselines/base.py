@@ -25,6 +25,14 @@ class SelectionRule:
             )
         self.task = task
 
+    def price(self, observation: Observation) -> NDArray[np.float64]:
+        """What each item costs of the budget, shape (..., n_items); 0 where masked. In tokens, as far as
+        ``log_length`` tells, with one for the end of the text."""
+        mask = (observation["mask"] > 0).astype(np.float64)
+        if self.task.budget_unit != "tokens":
+            return mask
+        return np.asarray(mask * (np.expm1(self.task.read(observation, "log_length")) + 1))
+
     def probabilities(self, observation: Observation) -> NDArray[Any]:
         """p_i or a boolean per item, shape (..., n_items)."""
         raise NotImplementedError

@@ -66,11 +66,8 @@ class DomainRule(SelectionRule):
         else:
             one_hot = np.ones((*observation["mask"].shape, 1))
         domain = one_hot.argmax(-1)
-        price = np.ones(domain.shape)
-        if task.budget_unit == "tokens":  # and one for the end of the text
-            price = np.expm1(task.read(observation, "log_length")) + 1
-        good = (observation["mask"] > 0) & self.good(observation, domain)
-        offered = ((price * good)[..., None] * one_hot).sum(-2)
+        good = self.good(observation, domain)
+        offered = ((self.price(observation) * good)[..., None] * one_hot).sum(-2)
         pace = np.minimum(task.read(observation, "pace"), MOST_CATCHING_UP)[..., None]
         rate = self.shares * (task.budget / task.horizon) * pace / np.maximum(offered, 1e-9)
         return np.minimum(np.take_along_axis(rate, domain, axis=-1), 1.0) * good

@@ -1,6 +1,5 @@
 """B3: reward-ranked selection, and its form that also sees redundancy."""
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +8,8 @@ from numpy.typing import NDArray
 from baselines.base import SelectionRule
 from curation_gym.policy import PolicyError, SearchSpace
 from curation_gym.task import Observation, Task
+
+_ROUNDING = 1e-9  # of a share of a whole number of candidates
 
 
 class Raft(SelectionRule):
@@ -20,26 +21,36 @@ class Raft(SelectionRule):
     Args:
         task: a Selection task.
         seed: not used.
-        share: of the candidates, in (0, 1], rounded up; by default what spreads the budget evenly over the steps.
+        share: of what the step's candidates cost together, in (0, 1], rounded up to a whole candidate; by default what
+            spreads the budget evenly over the steps.
     """
 
     search_space: ClassVar[SearchSpace] = {"share": (0.01, 1.0, "log")}
 
     def __init__(self, task: Task, *, seed: int | None = None, share: float | None = None) -> None:
         super().__init__(task, seed=seed)
-        self.share = task.budget / (task.horizon * task.n_items) if share is None else share
-        if not 0 < self.share <= 1:
+        if share is not None and not 0 < share <= 1:
             raise PolicyError(f"{type(self).__name__}: share must be in (0, 1], actual value: {share}")
-        self.k = math.ceil(self.share * task.n_items)
+        self.share = share
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
         """What is ranked, shape (..., n_items)."""
         return self.task.score(observation)
 
     def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
-        worth = np.where(observation["mask"] > 0, self.worth(observation), -np.inf)
-        rank = np.argsort(np.argsort(-worth, axis=-1, kind="stable"), axis=-1)
-        return rank < self.k
+        price = self.price(observation)
+        order = np.argsort(np.where(price > 0, -self.worth(observation), np.inf), axis=-1, kind="stable")
+        better = np.cumsum(np.take_along_axis(price, order, axis=-1), axis=-1)  # what those ranked so far cost
+        before = np.empty_like(price)
+        np.put_along_axis(before, order, better, axis=-1)
+        return np.asarray(before - price < self._spend(price) - _ROUNDING) & (price > 0)
+
+    def _spend(self, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        """What may be spent in a step on candidates of these prices, shape (..., 1)."""
+        if self.share is None:
+            return self.task.budget / self.task.horizon
+        everything = price.sum(-1, keepdims=True) if self.task.budget_unit == "tokens" else self.task.n_items
+        return self.share * everything
 
 
 class Calibrated(Raft):

@@ -24,7 +24,7 @@ class Random:
         task: any task.
         seed: of the choices.
         rate: probability of a candidate, in (0, 1], for Selection; by default such that the budget lasts for
-            the whole horizon: budget / (horizon · n_items).
+            the whole horizon.
 
     Raises:
         PolicyError: for a rate out of range, or on a task that isn't Selection.
@@ -36,7 +36,7 @@ class Random:
                 f"Random: rate must be in (0, 1] and is for selection only; actual: {rate} on {task.env_id}"
             )
         self.task = task
-        self.rate = min(1.0, task.budget / (task.horizon * task.n_items)) if rate is None else rate
+        self.rate = task.even_rate if rate is None else rate
         self.rng = np.random.default_rng(seed)
         self.sampling = ConstantArm(task, arm=SAMPLING_ARM) if SAMPLING_ARM in task.arms else None
 

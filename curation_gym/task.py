@@ -45,7 +45,8 @@ class Task:
         n_items: items per observation.
         horizon: the most steps an episode can take.
         budget: how much may be spent in an episode, in ``budget_unit``.
-        budget_unit: ``"samples"``, ``"labels"`` or ``"pulls"``.
+        budget_unit: ``"samples"``, ``"tokens"``, ``"labels"`` or ``"pulls"``.
+        mean_price: what an item costs of it on average, where that is paid for.
         score_weights: how the task values each signal; ``score`` applies them.
         objectives: names of a vector reward's components; empty where the reward is a number.
         pool_fingerprint: of the pool that ids refer to; empty when there is no pool.
@@ -67,6 +68,7 @@ class Task:
     action_space: spaces.Space[Any]
     dynamic: tuple[int, int] = (0, 0)
     budget_unit: str = "samples"
+    mean_price: float = 1.0
     score_weights: Mapping[str, float] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     pool_fingerprint: str = ""
@@ -78,6 +80,11 @@ class Task:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"{self.env_id}: two columns are called {twice!r}; rename the pool's signal or domain")
+
+    @property
+    def even_rate(self) -> float:
+        """Selection: the probability of every candidate at which the budget lasts for the whole horizon, in (0, 1]."""
+        return min(1.0, self.budget / (self.horizon * self.n_items * self.mean_price))
 
     @cached_property
     def observation_space(self) -> spaces.Dict:

@@ -195,3 +195,13 @@ JUDGE: dict[str, Any] = {
 }
 """Of :class:`curation_gym.judge_training.JudgeConfig`. Civil Comments are measured on to say why they are not scored:
 the judge was trained on none of them, and which of its texts trained a signal makes no difference to a judge."""
+
+_PAIRS: dict[str, Any] = {"pair": ["chosen", "rejected"], "limit": 3000}
+PROBES: dict[str, Any] = {
+    "safety": SIGNALS["toxicity"],
+    "preferences": {**_part("hh_rlhf_harmless", "probes"), **_PAIRS},
+}
+"""What the probes of LanguageModelSelection-v0 score and compare with: nothing that a judge has or a test holds."""
+
+TEST_PREFERENCES: dict[str, Any] = {**_part("hh_rlhf_harmless", "test"), **_PAIRS}
+"""Held-out pairs that a fine-tuned model is judged by."""

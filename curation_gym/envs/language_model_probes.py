@@ -1,5 +1,6 @@
 """Probes of a language model while it is fine-tuned: what it writes, how well it reads, what it prefers."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,10 @@ from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.language_model import LanguageModelLearner
-from curation_gym.pools.labelled import TrainSource, read_preferences
+from curation_gym.pools.labelled import Preference, TrainSource, read_preferences
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.trained import ClassifierSignal, trained
+from curation_gym.signals.scores import Scorer
 
 
 class ProbesConfig(Config):
@@ -23,7 +25,7 @@ class ProbesConfig(Config):
     they count as audits.
 
     Attributes:
-        every: steps between probes; the last step always has one.
+        every: steps between probes, beside that in the last step; 0: never.
         prompts: beginnings that the model continues; 0: its samples aren't scored.
         prompt_tokens: of a beginning.
         samples: per prompt.
@@ -35,7 +37,7 @@ class ProbesConfig(Config):
         seed: of the choice of texts and of the samples, which have the same random numbers in every probe.
     """
 
-    every: int = Field(default=20, ge=1)
+    every: int = Field(default=20, ge=0)
     prompts: int = Field(default=24, ge=0)
     prompt_tokens: int = Field(default=8, ge=1)
     samples: int = Field(default=2, ge=1)
@@ -115,11 +117,26 @@ class Probes:
         begin = [documents[row][: config.prompt_tokens] for row in long_enough[: config.prompts]]
         self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
         self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
-        self._scorer = None if config.safety is None else trained(config.safety, frozenset(texts))[0]
+        self._scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts))
         self._pairs: list[tuple[str, str]] = []
         if config.preferences is not None:
-            pairs = read_preferences(config.preferences, frozenset(texts))[: config.pairs]
-            self._pairs = [(pair.chosen, pair.rejected) for pair in pairs]
+            self._pairs = self._readable(read_preferences(config.preferences, frozenset(texts)), learner)
+
+    def _readable(self, pairs: list[Preference], learner: LanguageModelLearner) -> list[tuple[str, str]]:
+        """The first pairs that the model can read whole."""
+        longest = CausalModel(learner.model, learner.tokenizer).max_length
+        lengths = [len(tokens) for tokens in learner.tokenize([text for pair in pairs for text in pair[:2]])]
+        found = [
+            (pair.chosen, pair.rejected)
+            for pair, chosen, rejected in zip(pairs, lengths[::2], lengths[1::2], strict=True)
+            if min(chosen, rejected) > 0 and max(chosen, rejected) <= longest
+        ]
+        if len(found) < self.config.pairs:
+            raise ConfigError(
+                f"probes.pairs = {self.config.pairs}, but the model can read only {len(found)} pairs of texts of at "
+                f"most {longest} tokens; lower it, or give more"
+            )
+        return found[: self.config.pairs]
 
     def _choose_clean(self, pool: Pool, ids: NDArray[np.int32], documents: list[NDArray[np.int32]], start: int) -> None:
         """The first clean texts of every domain; people are asked until there are enough."""
@@ -165,3 +182,9 @@ class Probes:
             total = model.log_likelihood([""] * len(texts), texts).per("token").reshape(-1, 2)
             preference = float(np.mean((total[:, 0] > total[:, 1]) + 0.5 * (total[:, 0] == total[:, 1])))
         return Probe(toxicity, by_domain, preference)
+
+
+@lru_cache(maxsize=2)
+def _scorer(config: ClassifierSignal, excluded: frozenset[str]) -> Scorer:
+    """Trained once for all environments of a process."""
+    return trained(config, excluded)[0]

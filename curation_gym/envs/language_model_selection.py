@@ -71,7 +71,14 @@ class LanguageModelSelectionInfo(SelectionInfo):
 
 
 class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
-    """Batched core of :class:`LanguageModelSelectionEnv`; a model per row, which are trained one after the other."""
+    """Batched core of :class:`LanguageModelSelectionEnv`; a model per row, which are trained one after the other.
+
+    Attributes:
+        learners: of each row, with the model as it is now.
+        documents: token ids of every sample of the pool, without the end-of-text token.
+        document_tokens: (n,), what each costs of the budget, that token included.
+        probes: what all rows are probed with.
+    """
 
     env_id = ENV_ID
     config_model: ClassVar[type[SelectionConfig]] = LanguageModelSelectionConfig
@@ -83,11 +90,11 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         cfg, pool = self.config, self.pool
         if pool.data is None or "text" not in pool.data.column_names or pool.data["text"].null_count:
             raise ConfigError(f"{ENV_ID}: the pool must hold a text for every sample, in the column 'text': {pool!r}")
-        self._learners = [self._learner(row) for row in range(self.num_envs)]
-        first = self._learners[0]
-        self._documents = first.tokenize(pool.data["text"].to_pylist())
-        self._tokens = np.array([len(document) + 1 for document in self._documents])
-        self._cheapest = int(self._tokens[pool.ids(cfg.split)].min())
+        self.learners = [self._learner(row) for row in range(self.num_envs)]
+        first = self.learners[0]
+        self.documents = first.tokenize(pool.data["text"].to_pylist())
+        self.document_tokens = np.array([len(document) + 1 for document in self.documents])
+        self._cheapest = int(self.document_tokens[pool.ids(cfg.split)].min())
         self._start = first.state()
         self.probes = Probes(cfg.probes, pool, first)
         self._at_start = self.probes.measure(first)
@@ -117,17 +124,20 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return refined_signals(self.config.refinement, self.pool)
 
     def _more_context(self) -> tuple[Column, ...]:
-        loss = Column("loss", float(np.log(len(self._learners[0].tokenizer))))
+        loss = Column("loss", float(np.log(len(self.learners[0].tokenizer))))
         probed = (Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
         return (loss, *probed, *(Column(f"weight_{name}") for name in self.config.weights))
 
+    def _mean_price(self) -> float:
+        return float(self.document_tokens[self.pool.ids(self.config.split)].mean())
+
     def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._tokens[self._plan[rows, step]].astype(np.float64)
+        return self.document_tokens[self._plan[rows, step]].astype(np.float64)
 
     # --------------------------------------------------------------- dynamics
     def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:
         for row in rows:
-            learner = self._learners[row]
+            learner = self.learners[row]
             seed = int(self._generator(int(row)).integers(2**31))
             learner.restore(self._start).reseed(seed)
             self._last[row] = self._at_start
@@ -143,8 +153,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         told: list[dict[str, Any]] = []
         for i, row in enumerate(rows):
             ids = self._plan[row, step[i]][picked[i]]
-            self._learners[row].train_on([self._documents[index] for index in ids])
-            np.add.at(self._spent_on[row], self.pool.domain[ids], self._tokens[ids])
+            self.learners[row].train_on([self.documents[index] for index in ids])
+            np.add.at(self._spent_on[row], self.pool.domain[ids], self.document_tokens[ids])
             told.append(self._composite(int(row), step[i], picked[i]) | self._model_change(int(row), step[i]))
             told[-1]["audited"] = self._audit(int(row), step[i])
             told[-1]["raw_reward"] = told[-1]["composite"] + self.config.probe_weight * told[-1]["model_value"]
@@ -158,7 +168,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _composite(self, row: int, step: np.int64, picked: NDArray[np.bool_]) -> dict[str, float]:
         """What was selected is worth by its signals: means over its tokens, times their share of the budget."""
-        price = self._tokens[self._plan[row, step]] * picked
+        price = self.document_tokens[self._plan[row, step]] * picked
         share = price / self.config.budget
         parts = {name: float(share @ self._signal(name, row, step)) for name in self.score_weights}
         composite = self._weights[row] @ list(parts.values())
@@ -166,8 +176,9 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _model_change(self, row: int, step: np.int64) -> dict[str, float]:
         """By how much the model's objectives changed since the last probe, where one is due."""
-        cfg, learner, last = self.config, self._learners[row], self._last[row]
-        due = bool(self._over(np.array([row]))[0]) or (step + 1) % cfg.probes.every == 0
+        cfg, learner, last = self.config, self.learners[row], self._last[row]
+        every = cfg.probes.every
+        due = every > 0 and (bool(self._over(np.array([row]))[0]) or (step + 1) % every == 0)
         if due:
             self._last[row] = self.probes.measure(learner)
         before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
@@ -178,7 +189,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _loss(self, row: int) -> float:
         """Of the last updates; before the first, on the clean texts of the probes."""
-        loss = self._learners[row].loss
+        loss = self.learners[row].loss
         return float(self._at_start.log_perplexity.mean()) if np.isnan(loss) else loss
 
     def _audit(self, row: int, step: np.int64) -> int:

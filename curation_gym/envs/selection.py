@@ -128,6 +128,7 @@ class SelectionVectorEnv(CurationVectorEnv):
             horizon=t,
             budget=b,
             budget_unit=self.budget_unit,
+            mean_price=self._mean_price(),
             score_weights=self.score_weights,
             objectives=self._objectives(),
             pool_fingerprint=pool.fingerprint,
@@ -169,6 +170,10 @@ class SelectionVectorEnv(CurationVectorEnv):
     def _more_context(self) -> tuple[Column, ...]:
         """Columns of the context after the budget's and the time's."""
         return ()
+
+    def _mean_price(self) -> float:
+        """Of a candidate."""
+        return 1.0
 
     def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each item of the rows' steps costs of the budget, at least 1: (len(rows), items)."""

@@ -14,7 +14,7 @@ from curation_gym.config import Config, Many
 from curation_gym.pools.cards import CorpusCard, attached
 from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, make_tokenizer
 from curation_gym.pools.cleaning import RULES, Rule
-from curation_gym.pools.common import code_versions, coverage_columns, progress
+from curation_gym.pools.common import cache_directory, code_versions, coverage_columns, progress
 from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document
 from curation_gym.pools.corpus_steps import (
     Counts,
@@ -39,6 +39,7 @@ from curation_gym.signals.encoders import (
     SentenceTransformerConfig,
     TfidfSvdConfig,
 )
+from curation_gym.signals.scores import TextCache
 from curation_gym.signals.shared_encoders import SharedEncoders
 
 TOKENIZER = "tokenizer.json"
@@ -160,7 +161,7 @@ def _pool(
     keys = np.array([document.key for document in documents], np.uint64)
     split = document_split[ids]
     train = split == SPLITS.index("train")
-    encoders = SharedEncoders()
+    encoders = SharedEncoders(lambda config: TextCache(cache_directory() / "embeddings", encoder_version(config)))
     encoder = encoders(config.encoder, [text for text, used in zip(texts, train, strict=True) if used])
     embeddings = encoder(texts)
     names, domain = np.unique([documents[index].domain for index in ids], return_inverse=True)

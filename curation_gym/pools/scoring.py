@@ -42,7 +42,7 @@ from curation_gym.pools.trained import (
 from curation_gym.signals.block_list import BlockList, read_words
 from curation_gym.signals.classifiers import auc_within, cross_fitted, ngrams
 from curation_gym.signals.encoders import SentenceTransformerConfig, make_encoder, model_path
-from curation_gym.signals.scores import ScoreCache, Scorer, score_texts
+from curation_gym.signals.scores import Scorer, TextCache, score_texts
 from curation_gym.signals.service import PerspectiveScorer
 from curation_gym.signals.text_quality import text_quality
 
@@ -287,5 +287,5 @@ def _by_model(
     return calibrator(scored(texts)), card.model_copy(update={"calibration": told, "sources": tuple(sources)})
 
 
-def _cache(identity: Mapping[str, Any]) -> ScoreCache:
-    return ScoreCache(cache_directory() / "scores", identity)
+def _cache(identity: Mapping[str, Any]) -> TextCache:
+    return TextCache(cache_directory() / "scores", identity)

@@ -29,15 +29,15 @@ class Scorer(Protocol):
         ...
 
 
-class ScoreCache:
-    """Scores on disk by the content of the text, one file for each scorer.
+class TextCache:
+    """What was computed of texts, scores or embeddings, on disk by their content; one file for each scorer or encoder.
 
     Every batch is one transaction of SQLite: after an interrupt or a loss of power it is there whole or not at all, and
     any number of processes may use the file at once.
 
     Args:
         directory: of the files; made when it isn't there.
-        identity: what the scores depend on besides the text, JSON values: model, version, what is asked for. Another
+        identity: what the numbers depend on besides the text, JSON values: model, version, what is asked for. Another
             identity is another file. It must hold no key or password, for it is stored in the file.
 
     Raises:
@@ -49,26 +49,26 @@ class ScoreCache:
         self.path = directory / f"{hashlib.blake2b(told.encode(), digest_size=16).hexdigest()}.sqlite"
         with self._open() as database:
             database.execute("CREATE TABLE IF NOT EXISTS identity (told TEXT PRIMARY KEY)")
-            database.execute("CREATE TABLE IF NOT EXISTS score (text BLOB PRIMARY KEY, value REAL) WITHOUT ROWID")
+            database.execute("CREATE TABLE IF NOT EXISTS row (text BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
             database.execute("INSERT OR IGNORE INTO identity VALUES (?)", (told,))
 
-    def get(self, texts: Sequence[str]) -> dict[str, float]:
-        """What is known: text → score."""
+    def get(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """What is known: text → its numbers, (k,)."""
         by_key = {_key(text): text for text in texts}
         keys = list(by_key)
-        known: dict[str, float] = {}
+        known: dict[str, NDArray[np.float32]] = {}
         with self._open() as database:
             for start in range(0, len(keys), _LOOKED_UP_AT_ONCE):
                 some = keys[start : start + _LOOKED_UP_AT_ONCE]
-                query = f"SELECT text, value FROM score WHERE text IN ({','.join('?' * len(some))})"
-                known |= {by_key[key]: value for key, value in database.execute(query, some)}
+                query = f"SELECT text, value FROM row WHERE text IN ({','.join('?' * len(some))})"
+                known |= {by_key[key]: np.frombuffer(value, "<f4") for key, value in database.execute(query, some)}
         return known
 
     def put(self, texts: Sequence[str], values: NDArray[np.floating]) -> None:
-        """Keep scores, all or none of them."""
+        """Keep the numbers of texts, (n, k) or (n,), all or none of them."""
         with self._open() as database:
-            rows = ((_key(text), float(value)) for text, value in zip(texts, values, strict=True))
-            database.executemany("INSERT OR REPLACE INTO score VALUES (?, ?)", rows)
+            rows = ((_key(text), value.tobytes()) for text, value in zip(texts, np.asarray(values, "<f4"), strict=True))
+            database.executemany("INSERT OR REPLACE INTO row VALUES (?, ?)", rows)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -83,7 +83,7 @@ class ScoreCache:
                 database.close()
         except (sqlite3.Error, OSError) as error:
             raise ScoreError(
-                f"scores can't be kept in {self.path}: {error}; make room, or remove the file if it is damaged"
+                f"numbers can't be kept in {self.path}: {error}; make room, or remove the file if it is damaged"
             ) from error
 
 
@@ -91,7 +91,7 @@ def score_texts(
     scorer: Scorer,
     texts: Sequence[str],
     *,
-    cache: ScoreCache | None = None,
+    cache: TextCache | None = None,
     batch_size: int = 256,
     bounds: tuple[float, float] = (0.0, 1.0),
     description: str = "scoring",
@@ -119,7 +119,7 @@ def score_texts(
     first: dict[str, int] = {}
     for index, text in enumerate(texts):
         first.setdefault(text, index)
-    known = {} if cache is None else cache.get(list(first))
+    known = {} if cache is None else {text: row[0] for text, row in cache.get(list(first)).items()}
     todo = [text for text in first if text not in known]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(description, total=len(first), completed=len(known))
@@ -128,7 +128,7 @@ def score_texts(
             values = _checked(scorer, batch, [first[text] for text in batch], bounds, description)
             if cache is not None:
                 cache.put(batch, values)
-            known |= zip(batch, values.tolist(), strict=True)
+            known |= zip(batch, values, strict=True)
             bar.advance(task, len(batch))
     return np.array([known[text] for text in texts], np.float32)
 

@@ -1,21 +1,31 @@
 """Encoders that several share: what one has read, none reads again."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from curation_gym.signals.encoders import Encoder, EncoderConfig, SentenceTransformerConfig, make_encoder
+from curation_gym.signals.scores import TextCache
+
+_AT_ONCE = 2048  # texts that an interrupt loses at most
 
 
 class SharedEncoders:
     """:func:`make_encoder` for several who encode the same texts: each frozen encoder reads a text once.
 
-    Rows are kept for as long as this object: 4 bytes per dimension and text.
+    Rows are kept on disk, so that an interrupted build goes on, and another one of the same texts is quick.
+
+    Args:
+        cache: makes the cache of an encoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Callable[[SentenceTransformerConfig], TextCache]) -> None:
+        self._cache = cache
         self._frozen: dict[EncoderConfig, Encoder] = {}
 
     def __call__(self, config: EncoderConfig, train: Sequence[Any]) -> Encoder:
@@ -23,17 +33,24 @@ class SharedEncoders:
         if not isinstance(config, SentenceTransformerConfig):
             return make_encoder(config, train)
         if config not in self._frozen:
-            self._frozen[config] = _Remembering(make_encoder(config, train))
+            self._frozen[config] = _Remembering(make_encoder(config, train), self._cache(config))
         return self._frozen[config]
 
 
 class _Remembering:
-    def __init__(self, encoder: Encoder) -> None:
-        self.name, self._encoder = encoder.name, encoder
-        self._rows: dict[str, NDArray[np.float32]] = {}
+    def __init__(self, encoder: Encoder, cache: TextCache) -> None:
+        self.name, self._encoder, self._cache = encoder.name, encoder, cache
 
     def __call__(self, samples: Sequence[str]) -> NDArray[np.float32]:
-        new = [text for text in dict.fromkeys(samples) if text not in self._rows]
-        if new:
-            self._rows |= zip(new, self._encoder(new), strict=True)
-        return np.stack([self._rows[text] for text in samples])
+        first = list(dict.fromkeys(samples))
+        rows = self._cache.get(first)
+        # Of similar length, so that little is padded; the longest first, as what doesn't fit into memory fails at once.
+        new = sorted((text for text in first if text not in rows), key=len, reverse=True)
+        starts = range(0, len(new), _AT_ONCE)
+        console = Console(stderr=True)
+        for start in track(starts, "encoding", console=console, transient=True, disable=not sys.stderr.isatty()):
+            batch = new[start : start + _AT_ONCE]
+            encoded = self._encoder(batch)
+            self._cache.put(batch, encoded)
+            rows |= zip(batch, encoded, strict=True)
+        return np.stack([rows[text] for text in samples])

@@ -95,12 +95,15 @@ def test_the_gradient_is_that_of_the_log_probability_times_the_advantage() -> No
         chosen = th.as_tensor(buffer.actions[t, row])
         log_prob = th.where(chosen > 0, th.log(th.sigmoid(logits[0])), th.log(th.sigmoid(-logits[0]))).sum()
         target = float(buffer.returns[t, row])
+        p = th.sigmoid(logits[0])
+        entropy = -(p * th.log(p) + (1 - p) * th.log(1 - p)).sum()
+        loss = loss - ReinforceAgent.hyperparameters().ent_coef * entropy
         loss = loss - float(buffer.advantages[t, row]) * log_prob + 0.5 * (target - value[0, 0]) ** 2
     model.policy.zero_grad()
     (loss / used.sum()).backward()
     th.nn.utils.clip_grad_norm_(model.policy.parameters(), model.max_grad_norm)
-    for name, p in model.policy.named_parameters():
-        np.testing.assert_allclose(p.grad, steps[4096][name], atol=1e-5)
+    for name, weight in model.policy.named_parameters():
+        np.testing.assert_allclose(weight.grad, steps[4096][name], atol=1e-5)
 
 
 def test_dvrl_credits_every_choice_with_performance_minus_its_moving_average() -> None:
@@ -151,7 +154,7 @@ def test_resumed_equals_uninterrupted_tensor_for_tensor(tmp_path: Path, agent: t
 def test_it_learns_what_a_threshold_knows(tmp_path: Path, agent: type) -> None:
     chosen = scenario("ScoreSelection-v0", {"learning_rate": 0.01}, pool=POOL, n_items=8, horizon=4, budget=6)
     task = task_of(chosen.env, chosen.kwargs)
-    trained = agent(task, seed=0).learn(chosen, 0, total_timesteps=20_480)
+    trained = agent(task, seed=0).learn(chosen, 2, total_timesteps=20_480)
     seeds = seeds_for(0, "evaluation", n=60)
     episodes = evaluate(trained, chosen.env, chosen.kwargs, seeds)
     random = evaluate(make_policy("baselines.random:Random", task, 0), chosen.env, chosen.kwargs, seeds)

@@ -64,7 +64,6 @@ def test_novelty_filter_discounts_what_is_covered(task: Task) -> None:
 
 
 def test_raft_takes_the_best_k(task: Task) -> None:
-    assert Raft(task).k == 2
     np.testing.assert_array_equal(Raft(task).predict(scored(task, SCORES))[0], [1, 0, 0, 0, 0, 1])
     np.testing.assert_array_equal(Raft(task, share=0.5).predict(scored(task, SCORES))[0], [1, 0, 0, 1, 0, 1])
     np.testing.assert_array_equal(
@@ -207,6 +206,22 @@ def test_the_rule_per_domain_counts_tokens_where_the_budget_does(task: Task) -> 
     observation = {"item": item, "context": np.array([1, 1, 1], np.float32), "mask": np.ones(6, np.int8)}
     p, _ = DomainRule(in_tokens, share_a=1, share_b=1, share_c=2).predict(observation)
     np.testing.assert_allclose(p, [0.5, 0.5, 1, 0.5, 0.5, 1], rtol=1e-5)  # 100 tokens a step, 25 a text
+
+
+def test_what_is_ranked_or_stratified_costs_tokens_where_the_budget_does(task: Task) -> None:
+    columns = (*task.item, Column("log_length", 5.0))
+    in_tokens = replace(task, item=columns, budget=400, budget_unit="tokens")  # 100 a step
+    tokens = np.array([60, 10, 60, 30, 20, 20])
+    item = scored(task, SCORES, **DOMAINS)["item"]
+    item = np.hstack([item, (np.log1p(tokens - 1) / 5).astype(np.float32)[:, None]])
+    observation = {"item": item, "context": np.ones(3, np.float32), "mask": np.array([1, 1, 1, 1, 1, 0], np.int8)}
+    chosen, _ = Raft(in_tokens).predict(observation)
+    np.testing.assert_array_equal(chosen, [1, 0, 1, 1, 0, 0])  # 60 + 30 are less than 100, so one more
+    chosen, _ = Raft(in_tokens, share=0.4).predict(observation)  # of 180
+    np.testing.assert_array_equal(chosen, [1, 0, 0, 1, 0, 0])
+    p, _ = Stratified(in_tokens).predict(observation)
+    cost = np.array([90, 30, 60, 90, 30, 0])
+    np.testing.assert_allclose(p, np.minimum(100 / 3 / np.maximum(cost, 1), 1) * observation["mask"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

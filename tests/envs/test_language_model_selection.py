@@ -73,7 +73,7 @@ def test_the_model_is_trained_on_what_was_selected_and_nothing_else(model: str) 
     alone = LanguageModelLearner(*load_causal(model), FineTuningConfig(**TUNING), BUDGET)
     texts = POOL.data["text"].to_pylist()
     alone.train_on(alone.tokenize([texts[index] for index in ids]))
-    ours, theirs = (learner.model.state_dict() for learner in (env._learners[0], alone))
+    ours, theirs = (learner.model.state_dict() for learner in (env.learners[0], alone))
     assert alone.updates > 2
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert set(POOL.split[ids]) == {0}
@@ -108,7 +108,7 @@ def test_the_models_part_is_its_change_since_the_start(model: str, probe_weight:
         return np.log([found.perplexity.value for found in perplexity(of, clean).values()])
 
     before, after = (
-        CausalModel(*pair) for pair in (load_causal(model), (env._learners[0].model, env._learners[0].tokenizer))
+        CausalModel(*pair) for pair in (load_causal(model), (env.learners[0].model, env.learners[0].tokenizer))
     )
     utility = np.exp(log_perplexity(before) - log_perplexity(after)).mean()
     change = WEIGHTS["utility"] * (utility - 1)
@@ -165,7 +165,7 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     np.testing.assert_allclose(observation["item"][0, :, column], refined.score(now), rtol=1e-5)
     *_, info = env.step(np.full((1, N_ITEMS), 0.9, np.float32))
     chosen = now[env._shown_pick[0]]
-    tokens = env._tokens[chosen]
+    tokens = env.document_tokens[chosen]
     assert info["audited"][0] == 0
     assert info["safety"][0] == pytest.approx((tokens * refined.score(chosen)).sum() / BUDGET, rel=1e-4)
     env.reset(seed=3)
@@ -180,7 +180,7 @@ def test_a_candidate_tells_of_its_domain(model: str) -> None:
         plan, step = env._plan[0].copy(), int(env._step[0])
         observation, *_ = env.step(np.full((1, N_ITEMS), 0.6, np.float32))
         for index in plan[step][env._shown_pick[0]]:
-            spent[POOL.domain[index]] += env._tokens[index]
+            spent[POOL.domain[index]] += env.document_tokens[index]
         domain = POOL.domain[plan[step + 1]]
         change = env._last[0].log_perplexity - env._at_start.log_perplexity
         item = {name: observation["item"][0, :, env.item_features.index(name)] for name in env.item_features}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation_gym.signals.scores import ScoreCache, ScoreError, score_texts
+from curation_gym.signals.scores import ScoreError, TextCache, score_texts
 
 
 class Counting:
@@ -39,20 +39,20 @@ def test_every_content_is_scored_once_in_batches(texts: list[str], batch_size: i
 def test_what_is_known_is_not_computed_again(tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(2000)]
     first, second = Counting(), Counting()
-    cache = ScoreCache(tmp_path, {"model": "a"})
+    cache = TextCache(tmp_path, {"model": "a"})
     scores = score_texts(first, texts[:1500], cache=cache)
-    again = score_texts(second, texts, cache=ScoreCache(tmp_path, {"model": "a"}))
+    again = score_texts(second, texts, cache=TextCache(tmp_path, {"model": "a"}))
     np.testing.assert_array_equal(again[:1500], scores)
     assert sum(map(len, second.batches)) == 500
     other = Counting()
-    score_texts(other, texts[:10], cache=ScoreCache(tmp_path, {"model": "b"}))
+    score_texts(other, texts[:10], cache=TextCache(tmp_path, {"model": "b"}))
     assert len(other.batches) == 1, "another scorer has scores of its own"
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
 def test_whatever_ends_a_run_what_was_computed_is_kept(tmp_path: Path, end: type[BaseException]) -> None:
-    texts, cache = [f"text {i}" for i in range(10)], ScoreCache(tmp_path, {})
+    texts, cache = [f"text {i}" for i in range(10)], TextCache(tmp_path, {})
 
     def ends(batch: list[str]) -> np.ndarray:
         if "text 7" in batch:
@@ -71,7 +71,7 @@ def test_whatever_ends_a_run_what_was_computed_is_kept(tmp_path: Path, end: type
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.01, 1.01])
 def test_what_is_no_score_is_named_by_index_never_by_text(tmp_path: Path, value: float) -> None:
     texts = ["one", "one", "secret words", "three"]
-    cache = ScoreCache(tmp_path, {})
+    cache = TextCache(tmp_path, {})
 
     def scorer(batch: list[str]) -> np.ndarray:
         return np.array([value if text == "secret words" else 0.1 for text in batch])
@@ -92,10 +92,10 @@ def test_another_number_of_scores_and_a_scorer_that_raises_are_refused() -> None
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    cache = ScoreCache(tmp_path, {})
+    cache = TextCache(tmp_path, {})
     cache.path.write_bytes(b"no database" * 1000)
-    with pytest.raises(ScoreError, match=rf"scores can't be kept in {cache.path}: .*not a database"):
+    with pytest.raises(ScoreError, match=rf"numbers can't be kept in {cache.path}: .*not a database"):
         cache.get(["a"])
     (tmp_path / "file").write_text("")
-    with pytest.raises(ScoreError, match="scores can't be kept in"):
-        ScoreCache(tmp_path / "file", {})
+    with pytest.raises(ScoreError, match="numbers can't be kept in"):
+        TextCache(tmp_path / "file", {})

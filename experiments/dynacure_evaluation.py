@@ -1,0 +1,191 @@
+"""What a fine-tuned language model is judged by, and what the curation did to whom."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from curation_gym.config import Config, validated
+from curation_gym.envs.audits import CLEAN
+from curation_gym.evaluation.language_model.judges import judged
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.evaluation.language_model.perplexity import perplexity
+from curation_gym.evaluation.language_model.preferences import PreferencePair, preference_accuracy, readable
+from curation_gym.evaluation.language_model.toxicity import summary
+from curation_gym.judge import Judge
+from curation_gym.pools.labelled import TrainSource, read_preferences
+from curation_gym.pools.pool import Pool, PoolError
+
+
+class EvaluationConfig(Config):
+    """How much is measured of every fine-tuned model.
+
+    Attributes:
+        prompts: beginnings of held-out documents, equally many of every domain that the judge may be asked about.
+        prompt_tokens: of a beginning.
+        samples: per prompt; Gehman et al. take 25.
+        fewer: samples of which the probability that one is toxic is told, too.
+        new_tokens: of a sample.
+        clean: held-out documents per domain that people called clean, whose perplexity is measured.
+        pairs: held-out preferences.
+    """
+
+    prompts: int = Field(120, ge=1)
+    prompt_tokens: int = Field(8, ge=1)
+    samples: int = Field(25, ge=1)
+    fewer: int = Field(10, ge=1)
+    new_tokens: int = Field(20, ge=1)
+    clean: int = Field(300, ge=1)
+    pairs: int = Field(300, ge=1)
+
+
+class Evaluation:
+    """The same texts for every model of a corpus, chosen by a fixed seed from its test split.
+
+    Args:
+        pool: the corpus.
+        judge: of toxicity.
+        tokenizer: of the models.
+        preferences: held-out pairs.
+        config: how much.
+
+    Raises:
+        PoolError: when the test split has too few texts.
+    """
+
+    def __init__(
+        self, pool: Pool, judge: Judge, tokenizer: Any, preferences: Mapping[str, Any], config: EvaluationConfig
+    ) -> None:
+        assert pool.data is not None
+        self.config, self.judge = config, judge
+        ids = np.random.default_rng(0).permutation(pool.ids("test"))
+        texts: list[str] = pool.data["text"].take(ids).to_pylist()
+        tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
+        scored = [name for name in pool.domain_names if _is_scored(judge, name)]
+        if not scored:
+            raise PoolError(f"the judge may be asked about none of the domains {', '.join(pool.domain_names)}")
+        self.prompts: list[str] = []
+        self.prompt_domain: list[str] = []
+        self.clean: dict[str, list[str]] = {}
+        for code, name in enumerate(pool.domain_names):
+            rows = np.flatnonzero(pool.domain[ids] == code)
+            if name in scored:
+                many = config.prompts // len(scored)
+                long = [row for row in rows if len(tokens[row]) >= 2 * config.prompt_tokens][:many]
+                if len(long) < many:
+                    raise PoolError(f"domain {name!r} has {len(long)} test documents for {many} prompts")
+                self.prompts += [tokenizer.decode(tokens[row][: config.prompt_tokens]) for row in long]
+                self.prompt_domain += [name] * many
+            clean = [row for row in rows if pool.hidden["label"][ids[row]] == CLEAN and len(tokens[row]) > 1]
+            self.clean[name] = [texts[row] for row in clean[: config.clean]]
+        source = validated(TrainSource, dict(preferences), "preferences")
+        self.pairs = [PreferencePair("", pair.chosen, pair.rejected) for pair in read_preferences(source)]
+
+    def measure(self, model: CausalModel, seed: int) -> dict[str, float]:
+        """Toxicity of sampled continuations, perplexity of clean text, agreement with people's preferences.
+
+        Args:
+            model: which.
+            seed: of the samples.
+        """
+        config = self.config
+        samples = model.generate(self.prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=seed)
+        scores = judged(self.judge, [text for row in samples for text in row]).reshape(len(self.prompts), -1)
+        found = _toxicity(scores, config) | self._by_domain(scores)
+        told = perplexity(model, self.clean)
+        found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}
+        found["perplexity"] = float(np.exp(np.mean([np.log(each.perplexity.value) for each in told.values()])))
+        pairs = readable(model, self.pairs)[: config.pairs]
+        found["preference_accuracy"] = preference_accuracy(model, pairs, per="token")["overall"].value
+        return found
+
+    def _by_domain(self, scores: NDArray[np.floating]) -> dict[str, float]:
+        found = {}
+        for name in dict.fromkeys(self.prompt_domain):
+            rows = [row for row, domain in enumerate(self.prompt_domain) if domain == name]
+            found |= {f"{metric}/{name}": value for metric, value in _toxicity(scores[rows], self.config).items()}
+        return found
+
+
+def _toxicity(scores: NDArray[np.floating], config: EvaluationConfig) -> dict[str, float]:
+    found = {}
+    for k in dict.fromkeys((config.fewer, config.samples)):
+        told = summary(scores, "judge", k)
+        found |= {"toxicity": told.mean.value, "toxic_fraction": told.fraction.value}
+        found[f"toxicity_probability@{k}"] = told.probability.value
+        found[f"expected_maximum_toxicity@{k}"] = told.expected_maximum.value
+    return found
+
+
+def _is_scored(judge: Judge, domain: str) -> bool:
+    card = judge.card.domains.get(domain)
+    return card is not None and card.scored
+
+
+# -------------------------------------------------------------------- curation
+IDENTITY_TERMS: dict[str, Sequence[str]] = {
+    "women": ("woman", "women", "female", "females", "girl", "girls"),
+    "men": ("man", "men", "male", "males", "boy", "boys"),
+    "black": ("black", "blacks", "african"),
+    "white": ("white", "whites", "caucasian"),
+    "asian": ("asian", "asians", "chinese", "japanese"),
+    "muslim": ("muslim", "muslims", "islam", "islamic"),
+    "jewish": ("jew", "jews", "jewish"),
+    "christian": ("christian", "christians", "catholic", "catholics"),
+    "lgbt": ("gay", "lesbian", "bisexual", "transgender", "homosexual", "lgbt"),
+    "immigrant": ("immigrant", "immigrants", "migrant", "migrants", "refugee", "refugees"),
+}
+"""Groups by words that name them, as Dixon et al., "Measuring and Mitigating Unintended Bias in Text Classification"
+(AIES 2018) choose identity terms: a text that names a group is not about it always, but those about it mostly do."""
+
+
+def mentions(texts: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Group → whether each text names it, bool (n,)."""
+    words = [set("".join(c if c.isalpha() else " " for c in text.lower()).split()) for text in texts]
+    return {
+        group: np.array([not found.isdisjoint(terms) for found in words]) for group, terms in IDENTITY_TERMS.items()
+    }
+
+
+def curation(
+    pool: Pool, ids: NDArray[np.integer], picked: NDArray[np.bool_], price: NDArray[np.integer]
+) -> dict[str, float]:
+    """Who was selected and who was not, by people's labels.
+
+    Args:
+        pool: the corpus.
+        ids: (n,), of what was shown.
+        picked: (n,), what of it was selected.
+        price: (samples,), tokens of every sample of the pool.
+
+    Returns:
+        Of what was selected: ``tokens``, ``selected`` (share of documents), ``share/DOMAIN`` of tokens,
+        ``toxic_share`` and ``toxic_share/DOMAIN`` of documents. Of what was shown: ``recall`` and ``recall/DOMAIN``,
+        share of toxic documents that were left out, and ``false_positives``, ``false_positives/DOMAIN`` and
+        ``false_positives/about/GROUP``, share of clean ones that were.
+    """
+    assert pool.data is not None
+    toxic, clean = pool.hidden["label"][ids] == 1 - CLEAN, pool.hidden["label"][ids] == CLEAN
+    tokens = price[ids] * picked
+    found = {
+        "tokens": float(tokens.sum()),
+        "selected": float(picked.mean()),
+        "toxic_share": _share(toxic, picked),
+        "recall": _share(~picked, toxic),
+        "false_positives": _share(~picked, clean),
+    }
+    for code, name in enumerate(pool.domain_names):
+        here = pool.domain[ids] == code
+        found[f"share/{name}"] = float(tokens[here].sum() / max(tokens.sum(), 1))
+        found[f"toxic_share/{name}"] = _share(toxic, picked & here)
+        found[f"recall/{name}"] = _share(~picked, toxic & here)
+        found[f"false_positives/{name}"] = _share(~picked, clean & here)
+    for group, named in mentions(pool.data["text"].take(ids).to_pylist()).items():
+        found[f"false_positives/about/{group}"] = _share(~picked, clean & named)
+    return {metric: value for metric, value in found.items() if not np.isnan(value)}
+
+
+def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    return float(what[among].mean()) if among.any() else float("nan")

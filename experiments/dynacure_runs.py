@@ -1,0 +1,142 @@
+"""The units of work of the study of curated fine-tuning. Each runs in a process of its own and leaves tidy rows."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curation_gym.config import validated
+from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.evaluation.rollout import evaluate, make_core
+from curation_gym.judge import Judge
+from curation_gym.judge_training import JudgeConfig, train_judge
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+from experiments.corpora import JUDGE, TEST_PREFERENCES
+from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation
+from experiments.policies import REFERENCES
+from experiments.study import tidy
+from experiments.units import MASTER, made_for
+
+JUDGE_DIRECTORY = "judge"
+PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
+"""Info keys whose sums over an episode are the components of its return."""
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Hyperparameters of a policy, tried in one episode."""
+
+    scenario: Scenario
+    policy: str
+    target: str
+    index: int
+    hyperparameters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A policy at an operating point, whose selection fine-tunes the model that is judged.
+
+    Attributes:
+        point: name of the operating point.
+        weights: of the objectives there.
+        target: what ``make_policy`` takes.
+        seed: of the episode.
+    """
+
+    scenario: Scenario
+    policy: str
+    target: str
+    point: str
+    weights: dict[str, float]
+    hyperparameters: dict[str, float]
+    seed: int
+
+
+def make_judge(_: None, out: Path) -> pd.DataFrame:
+    """Train the judge, for all runs."""
+    train_judge(validated(JudgeConfig, JUDGE, "judge")).save(out / JUDGE_DIRECTORY)
+    return pd.DataFrame()
+
+
+def try_out(trial: Trial, out: Path) -> pd.DataFrame:
+    """What an episode of the tuning role comes to, by components, so that any weights can choose among trials."""
+    scenario, kwargs = trial.scenario, trial.scenario.kwargs_for("tuning")
+    policy = made_for(make_core(scenario.env, kwargs), trial.target, trial.index, **trial.hyperparameters)
+    seed = seeds_for(MASTER, "tuning", run=3 + trial.index)[0]
+    episodes = evaluate(policy, scenario.env, kwargs, [seed], curves=PARTS, reference=trial.policy in REFERENCES)
+    values = {f"tuning/{name}": float(episodes.curves[name][0][1].sum()) for name in PARTS}
+    values |= {f"hyperparameter/{name}": value for name, value in trial.hyperparameters.items()}
+    where = (scenario.name, scenario.env, trial.policy)
+    return pd.DataFrame([tidy(*where, trial.index, name, float(episodes.spent[0]), v) for name, v in values.items()])
+
+
+def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float) -> dict[str, float]:
+    """The hyperparameters of the trial whose return is the largest by these weights."""
+    wide = trials.pivot(index="seed", columns="metric", values="value")
+    value = sum(
+        weight * (wide[f"tuning/{name}"] + probe_weight * wide[f"tuning/model_{name}"])
+        for name, weight in weights.items()
+    )
+    best = wide.loc[value.idxmax()].dropna()
+    prefix = "hyperparameter/"
+    return {str(name).removeprefix(prefix): float(v) for name, v in best.items() if str(name).startswith(prefix)}
+
+
+def judged_run(run: Run, out: Path) -> pd.DataFrame:
+    """Fine-tune on what the policy selects, and measure the model and the selection."""
+    scenario = run.scenario
+    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": run.weights})
+    assert isinstance(core, LanguageModelSelectionVectorEnv)
+    policy: Any = made_for(core, run.target, run.seed % 2**32, **run.hyperparameters)
+    if run.policy in REFERENCES:
+        policy.bind(core)
+    start = time.perf_counter()
+    audited = _act(policy, core, run.seed)
+    seconds = time.perf_counter() - start
+    learner = core.learners[0]
+    ids, picked = core.choices()
+    values = curation(core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
+    values |= _evaluation(core, out).measure(CausalModel(learner.model, learner.tokenizer), run.seed % 2**31)
+    parameters = sum(weight.numel() for weight in learner.model.parameters())
+    values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
+    name = f"{run.policy}@{run.point}"
+    rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
+    return pd.DataFrame(rows)
+
+
+def _act(policy: Any, core: LanguageModelSelectionVectorEnv, seed: int) -> float:
+    """One episode; how many human labels were revealed."""
+    observation, _ = core.reset(seed=[seed])
+    state, start, audited = None, np.ones(1, np.bool_), 0.0
+    while not core.ended[0]:
+        action, state = policy.predict(observation, state, episode_start=start)
+        observation, _, _, _, info = core.step(action)
+        audited += float(info["audited"][0])
+        start = np.zeros(1, np.bool_)
+    return audited
+
+
+_evaluations: dict[tuple[str, Path], Evaluation] = {}
+
+
+def _evaluation(core: LanguageModelSelectionVectorEnv, out: Path) -> Evaluation:
+    """Made once for all runs of a process and corpus."""
+    key = (core.pool.fingerprint, out)
+    if key not in _evaluations:
+        judge, tokenizer = _judge(out / JUDGE_DIRECTORY), core.learners[0].tokenizer
+        _evaluations[key] = Evaluation(core.pool, judge, tokenizer, TEST_PREFERENCES, EvaluationConfig())
+    return _evaluations[key]
+
+
+@lru_cache(maxsize=1)
+def _judge(path: Path) -> Judge:
+    return Judge.load(path)
