@@ -27,6 +27,7 @@ from experiments.units import MASTER, made_for
 JUDGE_DIRECTORY = "judge"
 PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
 """Info keys whose sums over an episode are the components of its return."""
+READ_AT_ONCE = 128  # sequences, of models small enough
 Weights = Mapping[str, float]
 
 
@@ -105,7 +106,8 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     learner = core.learners[0]
     ids, picked = core.choices()
     values = curation(core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
-    values |= _evaluation(core, out).measure(CausalModel(learner.model, learner.tokenizer), run.seed % 2**31)
+    model = CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
+    values |= _evaluation(core, out).measure(model, run.seed % 2**31)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
     name = f"{run.policy}@{run.point}"

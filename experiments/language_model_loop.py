@@ -63,9 +63,14 @@ def plain(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, len(packed))
     model.train()
+    half = config.precision == "bfloat16"
+    if half:
+        model.set_attn_implementation("eager")  # as the learner has it
     for batch in packed:
         optimizer.zero_grad(set_to_none=True)
-        model(input_ids=batch, labels=batch).loss.backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.max_norm)
         optimizer.step()
         schedule.step()
@@ -75,6 +80,9 @@ def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
     """The Trainer, with everything off that isn't training."""
     from transformers import Trainer, TrainingArguments
 
+    half = config.precision == "bfloat16"
+    if half:
+        model.set_attn_implementation("eager")
     rows = [{"input_ids": row, "labels": row} for batch in packed for row in batch]
     with tempfile.TemporaryDirectory() as directory:
         arguments = TrainingArguments(
@@ -84,6 +92,8 @@ def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
             learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
             max_grad_norm=config.max_norm,
+            bf16=half,
+            use_cpu=True,
             logging_strategy="no",
             save_strategy="no",
             report_to="none",

@@ -34,6 +34,7 @@ class ProbesConfig(Config):
         clean: clean texts per domain whose perplexity is measured.
         preferences: pairs of which the model should find the first more probable; None: not measured.
         pairs: of them, by hash.
+        batch_size: sequences that the model reads or writes at once.
         seed: of the choice of texts and of the samples, which have the same random numbers in every probe.
     """
 
@@ -46,6 +47,7 @@ class ProbesConfig(Config):
     clean: int = Field(default=12, ge=1)
     preferences: TrainSource | None = None
     pairs: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -163,7 +165,7 @@ class Probes:
     def measure(self, learner: LanguageModelLearner) -> Probe:
         """Probe the model as it is; it isn't changed."""
         config = self.config
-        model = CausalModel(learner.model, learner.tokenizer)
+        model = CausalModel(learner.model, learner.tokenizer, batch_size=self.config.batch_size)
         toxicity, preference = float("nan"), float("nan")
         scorer = self._scorer
         if scorer is not None:

@@ -63,6 +63,9 @@ class LanguageModelLearner:
         self._generator = torch.Generator()
         self.reseed(seed)
         self.device = default_device()
+        if config.precision == "bfloat16" and self.device.type == "cpu":
+            # There the backward pass of fused attention is slower in bfloat16 than in float32.
+            model.set_attn_implementation("eager")  # type: ignore[operator]
         self.model: nn.Module = (model if config.lora is None else self._adapted(model)).to(self.device)
         self._optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
@@ -109,8 +112,10 @@ class LanguageModelLearner:
     def _update(self, batch: Tensor) -> None:
         config, scale = self.config, self._schedule(min(self.tokens / max(self.total_tokens, 1), 1.0))
         self._optimizer.zero_grad(set_to_none=True)
+        half = config.precision == "bfloat16"
         with self._seeded():
-            loss: Tensor = self.model(input_ids=batch, labels=batch).loss
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                loss: Tensor = self.model(input_ids=batch, labels=batch).loss
             loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.max_norm)
         self.tokens += batch.numel()

@@ -93,6 +93,20 @@ def test_resumed_equals_uninterrupted_to_the_bit(tmp_path: Path) -> None:
     assert (whole.tokens, whole.updates, whole.loss) == (resumed.tokens, resumed.updates, resumed.loss)
 
 
+def test_in_bfloat16_only_the_products_are_coarser(tmp_path: Path) -> None:
+    coarse, fine = make(precision="bfloat16"), make()
+    for learner in (coarse, fine):
+        learner.train_on(documents(40))
+    assert coarse.loss == pytest.approx(fine.loss, rel=0.02)
+    assert coarse.loss != fine.loss
+    assert all(weight.dtype == torch.float32 for weight in coarse.model.parameters())
+    coarse.save(tmp_path / "state")
+    again = make(precision="bfloat16").load(tmp_path / "state")
+    for learner in (coarse, again):
+        learner.train_on(documents(20, seed=2))
+    assert_same(weights(coarse), weights(again))
+
+
 def test_a_state_is_independent_of_what_follows() -> None:
     learner = make()
     learner.train_on(documents(20))

@@ -1,0 +1,172 @@
+"""DynACurE: policies that curate what a small language model is fine-tuned on, at equal tokens.
+
+    python -m experiments.dynacure --corpus mixed --seeds 5
+
+In this order, each resumable: a judge is trained that shares no source and no features with any signal; the base model
+is pre-trained on the raw mixture; what can be tuned is tried in as many short episodes as a learned policy was trained
+on; what learns is trained; then every policy selects at five operating points (weights of safety against utility) and
+seeds, the same base model is fine-tuned on each selection, and judged on held-out text.
+"""
+
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from baselines.tuning import draws, search_space
+from curation_gym.config import ConfigError
+from curation_gym.evaluation.rollout import make_core
+from curation_gym.learners.base_model import model_of
+from curation_gym.policy import policy_class
+from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.seeding import seeds_for
+from experiments import options
+from experiments.corpora import CORPORA, PROBES
+from experiments.dynacure_report import add_corpus, print_headline
+from experiments.dynacure_runs import Run, Trial, chosen, judged_run, make_judge, try_out
+from experiments.policies import resolve
+from experiments.report import Report
+from experiments.study import Study, say
+from experiments.units import MASTER, Entrant, train
+
+SCENARIO = "dynacure"
+POLICIES = {
+    "none": "random",
+    "stratified": "stratified",
+    "heuristic": "heuristic",
+    "static_filter": "static_filter",
+    "raft": "raft",
+    "domain_rule": "domain_rule",
+    "dynacure": "ppo",
+    "label_clean": "label_clean",
+}
+"""As shown in results → as :func:`experiments.policies.resolve` takes it."""
+POINTS = {
+    f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
+    for safety in (0.1, 0.3, 0.5, 0.7, 0.85)
+}
+MAIN_POINT = "safety 0.5"
+WITHOUT_WEIGHTS = ("none", "stratified")
+"""Policies that have nothing to trade off: they are judged at one point."""
+SEEDS, TRIALS, TRIALS_AT_ONCE = 5, 200, 10
+
+
+def main(
+    corpus: Annotated[list[str] | None, typer.Option("--corpus", help="mixed or without_tweets; repeatable.")] = None,
+    config: Annotated[
+        str, typer.Option(help="Name or YAML path of the scenario; its pool and probes are replaced.")
+    ] = SCENARIO,
+    policy: Annotated[list[str] | None, typer.Option(help="As shown in results; repeatable. Default: all.")] = None,
+    seeds: options.Seeds = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Episodes in which a policy's hyperparameters are tried.")
+    ] = None,
+    out: options.Out = None,
+    jobs: options.Jobs = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    quick: options.Quick = False,
+) -> None:
+    """Curate, fine-tune, judge."""
+    with options.exits():
+        scenarios = [scenario_of(name, config, quick) for name in corpus or CORPORA]
+        policies = _chosen(policy)
+        n_seeds, n_trials = seeds or (1 if quick else SEEDS), trials or (3 if quick else TRIALS)
+        judged_on = seeds_for(MASTER, "evaluation", n=n_seeds)
+        study = Study(
+            "dynacure",
+            {
+                "scenarios": [scenario.model_dump(mode="json") for scenario in scenarios],
+                "policies": policies,
+                "points": POINTS,
+                "trials": n_trials,
+                "seeds": n_seeds,
+                "master": MASTER,
+            },
+            label="+".join(scenario.name for scenario in scenarios) + ("-quick" if quick else ""),
+            seeds=judged_on,
+            step_unit={scenario.name: "tokens" for scenario in scenarios},
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
+        for scenario in scenarios:
+            _curate(study, scenario, policies, judged_on, n_trials, jobs)
+        results = study.results()
+        status = study.finish(results)
+        report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        for scenario in scenarios:
+            add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
+        print_headline(results)
+        say(f"report: {report.write(study.out)}")
+    raise typer.Exit(status)
+
+
+def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Scenario:
+    """The scenario on a corpus of :data:`experiments.corpora.CORPORA`.
+
+    Raises:
+        ConfigError: for an unknown corpus.
+    """
+    if corpus not in CORPORA:
+        raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
+    scenario = load_scenario(config)
+    probes = {**scenario.kwargs.get("probes", {}), **PROBES}
+    scenario = scenario.model_copy(
+        update={"name": corpus, "kwargs": scenario.kwargs | {"pool": CORPORA[corpus], "probes": probes}}
+    )
+    return options.sized(scenario, quick)
+
+
+def _chosen(names: list[str] | None) -> dict[str, str]:
+    if unknown := sorted(set(names or ()) - set(POLICIES)):
+        raise ConfigError(f"unknown policy {unknown[0]!r}; there are {', '.join(POLICIES)}")
+    wanted = dict.fromkeys(["none", *(names or POLICIES)])
+    return {name: resolve([POLICIES[name]])[POLICIES[name]] for name in wanted}
+
+
+def _curate(
+    study: Study, scenario: Scenario, policies: dict[str, str], seeds: list[int], n_trials: int, jobs: int | None
+) -> None:
+    """Tune, train and judge on one corpus."""
+    # Built here once, so that the workers find pool and base model in the cache.
+    core = make_core(scenario.env, scenario.kwargs_for("tuning"))
+    model_of(core.config.language_model, core.pool)  # type: ignore[attr-defined]
+    spaces = {name: search_space(target, core.task) for name, target in policies.items()}
+    trials: dict[str, Any] = {}
+    for name, space in spaces.items():
+        if space:
+            every = draws(space, n_trials, MASTER)
+            for index, values in enumerate(every):
+                trials[f"{scenario.name} try {name} {index}"] = Trial(scenario, name, policies[name], index, values)
+    learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
+    entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
+    trained = study.run(
+        train, {f"{scenario.name} train {e.policy}": (e, 0) for e in entrants.values()}, jobs=jobs, title="training"
+    )
+    study.run(try_out, trials, jobs=jobs, title="tuning")
+    results = study.results()
+    runs: dict[str, Run] = {}
+    for name, target in policies.items():
+        if name in entrants and f"{scenario.name} train {name}" not in trained:
+            continue
+        made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
+        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in WITHOUT_WEIGHTS else POINTS
+        for point, weights in points.items():
+            found = _tuned(results, scenario, name, weights) if spaces[name] else {}
+            for seed in seeds:
+                unit = f"{scenario.name} {name}@{point} {seed}"
+                runs[unit] = Run(scenario, name, made, point, weights, found, seed)
+    # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
+    order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
+    study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
+
+
+def _tuned(results: pd.DataFrame, scenario: Scenario, policy: str, weights: dict[str, float]) -> dict[str, float]:
+    rows = results[(results["scenario"] == scenario.name) & (results["policy"] == policy)]
+    return chosen(rows, weights, float(scenario.kwargs["probe_weight"]))
+
+
+if __name__ == "__main__":
+    typer.run(main)

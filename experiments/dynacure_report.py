@@ -1,0 +1,169 @@
+"""The report of curated fine-tuning: what each policy's model says and reads, and who was filtered."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from curation_gym.console import console
+from curation_gym.evaluation.pareto import hypervolume, pareto_front
+from curation_gym.evaluation.statistics import Estimate, interval, paired_difference
+from experiments import figures
+from experiments.report import Report
+from experiments.umc_report import shown
+
+BASE, OURS = "none", "dynacure"
+WORST = 1.1
+"""The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
+
+
+class CorpusResults:
+    """Tidy rows of one corpus, by policy, operating point and seed.
+
+    Args:
+        rows: of judged runs; others are left out.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        judged = rows[rows["policy"].str.contains("@")]
+        self._wide = judged.pivot(index=["policy", "seed"], columns="metric", values="value")
+        names = list(dict.fromkeys(judged["policy"]))
+        self.points: dict[str, list[str]] = {}
+        for name in names:
+            self.points.setdefault(name.partition("@")[0], []).append(name)
+        base = self.points.get(BASE)
+        seeds = self._wide.loc[base[0]].index if base else []
+        complete = [seed for seed in seeds if all((name, seed) in self._wide.index for name in names)]
+        self.seeds = complete
+
+    def values(self, name: str, metric: str) -> NDArray[np.float64]:
+        """Of a policy at a point, per seed."""
+        return np.array([self._wide.loc[(name, seed), metric] for seed in self.seeds], np.float64)
+
+    def metrics(self, prefix: str) -> list[str]:
+        """Names of the metrics that begin with ``prefix``."""
+        return sorted(str(metric) for metric in self._wide.columns if str(metric).startswith(prefix))
+
+    def relative(self, name: str, metric: str) -> Estimate:
+        """Mean over seeds of a metric divided by that of no curation on the same seed."""
+        return interval(self.values(name, metric) / self.values(self.points[BASE][0], metric))
+
+    def hypervolumes(self, policy: str) -> NDArray[np.float64]:
+        """Per seed, of the policy's operating points, in units of toxicity and perplexity without curation."""
+        base = self.points[BASE][0]
+        toxicity, perplexity = (self.values(base, metric) for metric in ("toxicity", "perplexity"))
+        found = []
+        for index in range(len(self.seeds)):
+            points = [
+                (
+                    self.values(name, "toxicity")[index] / toxicity[index],
+                    self.values(name, "perplexity")[index] / perplexity[index],
+                )
+                for name in self.points[policy]
+            ]
+            found.append(hypervolume(points, (WORST, WORST)))
+        return np.array(found)
+
+
+def headline(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy and operating point: reductions of toxicity, and perplexity of clean text by domain."""
+    toxicity = ["toxicity", "toxic_fraction", *r.metrics("toxicity_probability@")]
+    rows = []
+    for names in r.points.values():
+        for name in names:
+            row = {"policy": name}
+            row |= {metric: shown(interval(r.values(name, metric))) for metric in toxicity}
+            row |= {
+                metric.replace("perplexity/", "perplexity ÷ none, "): shown(r.relative(name, metric))
+                for metric in r.metrics("perplexity/")
+            }
+            row["preference accuracy"] = shown(interval(r.values(name, "preference_accuracy")))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def who(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy and operating point: what was selected, and which clean text was left out."""
+    columns = {"selected": "selected", "toxic_share": "toxic share", "recall": "toxic left out"}
+    columns |= {m: m.replace("share/", "share of tokens, ") for m in r.metrics("share/")}
+    columns |= {m: m.replace("false_positives/", "clean left out, ") for m in r.metrics("false_positives/")}
+    columns |= {"tokens": "tokens", "audits": "audits", "seconds": "seconds"}
+    return pd.DataFrame(
+        [
+            {"policy": name, **{title: f"{r.values(name, m).mean():.3g}" for m, title in columns.items()}}
+            for names in r.points.values()
+            for name in names
+        ]
+    )
+
+
+def hypervolumes(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy: the area that it dominates, and how far ours is ahead."""
+    rows = []
+    ours = r.hypervolumes(OURS) if OURS in r.points else None
+    for policy in r.points:
+        volumes = r.hypervolumes(policy)
+        row = {
+            "policy": policy,
+            "operating points": str(len(r.points[policy])),
+            "hypervolume": shown(interval(volumes), 4),
+        }
+        ahead = "" if ours is None or policy == OURS else shown(paired_difference([ours], [volumes]), 4)
+        rows.append(row | {f"{OURS} ahead by": ahead})
+    return pd.DataFrame(rows)
+
+
+def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
+    """Tables and the figure of a corpus."""
+    r = CorpusResults(rows)
+    report.add_heading(corpus)
+    if not r.seeds:
+        report.add_text("No seed has all policies yet.")
+        return
+    report.add_table(headline(r), f"Means over {len(r.seeds)} seeds with their 95 % intervals.")
+    report.add_table(
+        hypervolumes(r),
+        f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
+        f"to ({WORST}, {WORST}).",
+    )
+    report.add_figure(
+        trade_off_plot(r),
+        f"trade-off-{corpus}",
+        "Each policy at its operating points, means over seeds; lines join those that none of its own beats.",
+    )
+    report.add_table(who(r), "What was selected, by people's labels.")
+
+
+def trade_off_plot(r: CorpusResults) -> Figure:
+    """Toxicity against perplexity, both relative to no curation."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axis: Axes = figure.subplots()
+    color = figures.colors(list(r.points))
+    for policy, names in r.points.items():
+        points = np.array([[r.relative(name, m).value for m in ("toxicity", "perplexity")] for name in names])
+        front = points[pareto_front(points)]
+        axis.plot(front[:, 0], front[:, 1], color=color[policy], linewidth=1.2)
+        axis.plot(points[:, 0], points[:, 1], "o", color=color[policy], markersize=5, label=policy)
+    axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    axis.set_xlabel("toxicity of continuations ÷ no curation")
+    axis.set_ylabel("perplexity of clean text ÷ no curation")
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def print_headline(results: pd.DataFrame) -> None:
+    """The hypervolumes of every corpus, to the console."""
+    for corpus, rows in results.groupby("scenario", sort=False):
+        r = CorpusResults(rows)
+        if r.seeds:
+            _print(str(corpus), hypervolumes(r))
+
+
+def _print(title: str, frame: pd.DataFrame) -> None:
+    table = Table(*map(str, frame.columns), title=title, box=SIMPLE_HEAD)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)

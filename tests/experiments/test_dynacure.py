@@ -1,0 +1,113 @@
+"""The study of curated fine-tuning: its parts against what they say, and a small whole."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from curation_gym.config import ConfigError
+from curation_gym.pools import Pool
+from experiments.dynacure import POINTS, scenario_of
+from experiments.dynacure_evaluation import IDENTITY_TERMS, curation, mentions
+from experiments.dynacure_report import WORST, CorpusResults, headline, hypervolumes, who
+from experiments.dynacure_runs import PARTS, chosen
+from experiments.study import tidy
+
+
+def test_who_was_filtered_is_counted_by_peoples_labels() -> None:
+    texts = ["a woman sails", "men cook", "a Muslim sails", "the sea", "soup", "women and soup"]
+    pool = Pool(
+        np.eye(6),
+        domain=[0, 0, 0, 1, 1, 1],
+        domain_names=("sea", "kitchen"),
+        hidden={"label": np.array([0, 1, 0, 0, 1, -1])},
+        data=pa.table({"text": texts}),
+    )
+    ids, picked = np.array([5, 4, 3, 2, 1, 0]), np.array([1, 1, 0, 1, 0, 0], bool)
+    found = curation(pool, ids, picked, np.array([1, 2, 3, 4, 5, 6]))
+    expected = {
+        "tokens": 6 + 5 + 3,
+        "selected": 0.5,
+        "toxic_share": 1 / 3,
+        "recall": 0.5,
+        "false_positives": 2 / 3,
+        "share/sea": 3 / 14,
+        "share/kitchen": 11 / 14,
+        "toxic_share/sea": 0,
+        "toxic_share/kitchen": 0.5,
+        "recall/sea": 1,
+        "recall/kitchen": 0,
+        "false_positives/sea": 0.5,
+        "false_positives/kitchen": 1,
+        "false_positives/about/women": 1,
+        "false_positives/about/muslim": 0,
+    }
+    assert found == pytest.approx(expected)
+
+
+def test_a_group_is_named_by_whole_words() -> None:
+    named = mentions(["the German women's team", "Womenfolk", "an islamic school, gay"])
+    assert {group: found.tolist() for group, found in named.items() if found.any()} == {
+        "women": [True, False, False],
+        "muslim": [False, False, True],
+        "lgbt": [False, False, True],
+    }
+    assert set(named) == set(IDENTITY_TERMS)
+
+
+def test_weights_choose_among_the_same_trials() -> None:
+    rows = []
+    for index, (safety, utility, threshold) in enumerate([(0.2, 0.9, None), (0.9, 0.1, 0.7), (0.5, 0.5, 0.4)]):
+        values = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0)
+        values |= {"tuning/model_safety": safety / 2, "tuning/utility": utility}
+        if threshold is not None:
+            values["hyperparameter/threshold"] = threshold
+        rows += [tidy("c", "e", "p", index, name, 10, value) for name, value in values.items()]
+    trials = pd.DataFrame(rows)
+    assert chosen(trials, {"safety": 0.9, "utility": 0.1}, probe_weight=2) == {"threshold": 0.7}
+    assert chosen(trials, {"safety": 0.1, "utility": 0.9}, probe_weight=2) == {}, "the defaults were best"
+
+
+def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: float) -> list[dict[str, Any]]:
+    rows = []
+    for seed, (t, p) in enumerate(zip(toxicity, perplexity, strict=True)):
+        values = {"toxicity": t, "toxic_fraction": t, "toxicity_probability@25": t, "perplexity": p}
+        values |= {"perplexity/sea": p, "preference_accuracy": 0.5, "selected": 0.3, "toxic_share": t, "recall": 0.9}
+        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, **more}
+        rows += [tidy("c", "e", policy, seed, name, 100, value) for name, value in values.items()]
+    return rows
+
+
+def test_what_is_dominated_is_relative_to_no_curation() -> None:
+    rows = judged("none@safety 0.5", [0.4, 0.5], [100, 120])
+    rows += judged("dynacure@safety 0.1", [0.2, 0.25], [100, 120]) + judged(
+        "dynacure@safety 0.9", [0.1, 0.1], [110, 132]
+    )
+    rows += [tidy("c", "e", "dynacure", 0, "tuning/safety", 1, 0.3)]
+    r = CorpusResults(pd.DataFrame(rows))
+    assert r.seeds == [0, 1]
+    assert list(r.points) == ["none", "dynacure"]
+    assert r.relative("dynacure@safety 0.1", "toxicity").value == pytest.approx(0.5)
+    ours = (WORST - 0.5) * (WORST - 1)  # at 1.1 times the perplexity nothing is added
+    np.testing.assert_allclose(r.hypervolumes("dynacure"), [ours, ours])
+    np.testing.assert_allclose(r.hypervolumes("none"), [(WORST - 1) ** 2] * 2)
+    table = hypervolumes(r).set_index("policy")
+    assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
+    assert len(headline(r)) == len(who(r)) == 3
+
+
+def test_a_seed_without_all_policies_is_left_out() -> None:
+    rows = judged("none@safety 0.5", [0.4, 0.5], [100, 120]) + judged("raft@safety 0.5", [0.3], [100])
+    assert CorpusResults(pd.DataFrame(rows)).seeds == [0]
+
+
+def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None:
+    scenario = scenario_of("without_tweets")
+    assert scenario.name == "without_tweets"
+    assert scenario.kwargs["pool"]["changes"][0]["domains"] == ["tweets"]
+    assert "safety" in scenario.kwargs["probes"]
+    assert all(sum(weights.values()) == pytest.approx(1) for weights in POINTS.values())
+    with pytest.raises(ConfigError, match="no corpus 'tweets'; there are mixed, without_tweets"):
+        scenario_of("tweets")
