@@ -12,7 +12,7 @@ from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.language_model.perplexity import perplexity
-from curation_gym.evaluation.language_model.preferences import PreferencePair, preference_accuracy, readable
+from curation_gym.evaluation.language_model.preferences import PreferencePair, readable
 from curation_gym.evaluation.language_model.toxicity import summary
 from curation_gym.judge import Judge
 from curation_gym.pools.labelled import TrainSource, read_preferences
@@ -98,7 +98,10 @@ class Evaluation:
         found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}
         found["perplexity"] = float(np.exp(np.mean([np.log(each.perplexity.value) for each in told.values()])))
         pairs = readable(model, self.pairs)[: config.pairs]
-        found["preference_accuracy"] = preference_accuracy(model, pairs, per="token")["overall"].value
+        answers = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
+        # Without their prompts: models as small as these read little of a dialogue.
+        first, second = model.log_likelihood([""] * len(answers), answers).per("token").reshape(-1, 2).T
+        found["preference_accuracy"] = float(np.mean((first > second) + 0.5 * (first == second)))
         return found
 
     def _by_domain(self, scores: NDArray[np.floating]) -> dict[str, float]:

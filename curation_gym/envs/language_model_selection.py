@@ -99,7 +99,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self.probes = Probes(cfg.probes, pool, first)
         self._at_start = self.probes.measure(first)
         self._last = [self._at_start] * self.num_envs
-        self._weights = np.tile(list(cfg.weights.values()), (self.num_envs, 1))
+        self._weights = np.tile(list(self.score_weights.values()), (self.num_envs, 1))
         self._spent_on = np.zeros((self.num_envs, len(pool.domain_names)))  # tokens
         self._signals = {name: np.tile(pool.signals[name], (self.num_envs, 1)) for name in self._corrected}
         self._audits: list[Audits | None] = [None] * self.num_envs
@@ -109,10 +109,11 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return LanguageModelLearner(*model_of(cfg.language_model, self.pool), cfg.fine_tuning, cfg.budget, seed=row)
 
     def _score_weights(self) -> dict[str, float]:
-        return self.config.weights
+        given = self.config.weights
+        return {name: given[name] for name in OBJECTIVES if name in given}  # columns don't depend on a mapping's order
 
     def _objectives(self) -> tuple[str, ...]:
-        return tuple(self.config.weights) if self.config.vector_reward else ()
+        return tuple(self.score_weights) if self.config.vector_reward else ()
 
     def _state(self) -> tuple[Column, ...]:
         of_domain = (Column("domain_share"), Column("domain_perplexity", _MOST_CHANGE, -1))
@@ -126,7 +127,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def _more_context(self) -> tuple[Column, ...]:
         loss = Column("loss", float(np.log(len(self.learners[0].tokenizer))))
         probed = (Column("toxicity"), Column("relative_perplexity", _MOST_PERPLEXITY), Column("preference"))
-        return (loss, *probed, *(Column(f"weight_{name}") for name in self.config.weights))
+        return (loss, *probed, *(Column(f"weight_{name}") for name in self.score_weights))
 
     def _mean_price(self) -> float:
         return float(self.document_tokens[self.pool.ids(self.config.split)].mean())
@@ -143,7 +144,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             self._last[row] = self._at_start
             self._spent_on[row] = 0
             if self.config.drawn_weights:
-                self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.config.weights)))
+                self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.score_weights)))
             if self.config.refinement is not None:
                 self._audits[row] = Audits(self.config.refinement, self.pool, seed)
             for name in self._corrected:
@@ -183,7 +184,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             self._last[row] = self.probes.measure(learner)
         before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
         change = {name: now[name] - before[name] for name in OBJECTIVES}
-        value = self._weights[row] @ [change[name] for name in cfg.weights]
+        value = self._weights[row] @ [change[name] for name in self.score_weights]
         told = _told(self._last[row]) | {"loss": self._loss(row), "skipped": learner.skipped, "probed": due}
         return told | {"model_value": float(value)} | {f"model_{name}": change[name] for name in OBJECTIVES}
 

@@ -1,19 +1,26 @@
 """The study of curated fine-tuning: its parts against what they say, and a small whole."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
 
 from curation_gym.config import ConfigError
 from curation_gym.pools import Pool
+from curation_gym.scenario import scenario_directory
+from experiments import dynacure, dynacure_runs
 from experiments.dynacure import POINTS, scenario_of
-from experiments.dynacure_evaluation import IDENTITY_TERMS, curation, mentions
+from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions
 from experiments.dynacure_report import WORST, CorpusResults, headline, hypervolumes, who
 from experiments.dynacure_runs import PARTS, chosen
-from experiments.study import tidy
+from experiments.study import Study, tidy
+from tests.texts import sentences
 
 
 def test_who_was_filtered_is_counted_by_peoples_labels() -> None:
@@ -111,3 +118,105 @@ def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None
     assert all(sum(weights.values()) == pytest.approx(1) for weights in POINTS.values())
     with pytest.raises(ConfigError, match="no corpus 'tweets'; there are mixed, without_tweets"):
         scenario_of("tweets")
+
+
+# ------------------------------------------------------------------ a small whole
+NICE, RUDE = ["calm", "gentle", "kind", "warm", "polite"], ["harsh", "cruel", "cold", "nasty", "mean"]
+
+
+def posts(n: int, seed: int) -> pd.DataFrame:
+    """Texts that differ; the rude ones say a rude word."""
+    rng = np.random.default_rng(seed)
+    rude = rng.random(n) < 0.5
+    words = [f"{text} {rng.choice(RUDE if bad else NICE)}" for text, bad in zip(sentences(n, seed), rude, strict=True)]
+    return pd.DataFrame({"text": words, "label": np.where(rude, "rude", "fine")})
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The study's scenario on a small corpus, with everything else as small; units run in this process."""
+
+    def file(name: str, frame: pd.DataFrame) -> str:
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+        return str(tmp_path / f"{name}.parquet")
+
+    monkeypatch.setenv("CURATION_GYM_CACHE", str(tmp_path / "cache"))
+    labelled = {"label": "label", "positive": ["fine"]}
+    pairs = pd.DataFrame({"chosen": sentences(90, 5), "rejected": sentences(90, 6)})
+    preferences = {"path": file("pairs", pairs), "pair": ["chosen", "rejected"]}
+    heads = {"safety": {"kind": "classifier", "train": [{"path": file("signals", posts(200, 1)), **labelled}]}}
+    corpus = {
+        "builder": "corpus",
+        "sources": [
+            {"path": file("posts", posts(300, 2)), "label": "label", "toxic": ["rude"]},
+            {"path": file("wiki", pd.DataFrame({"text": sentences(200, 3)})), "clean": True},
+        ],
+        "tokenizer": {"kind": "byte-level-bpe", "vocabulary": 400},
+        "encoder": {"kind": "tfidf-svd", "dimension": 8},
+        "signals": {**heads, "alignment": heads["safety"], "utility": {"kind": "text_quality"}},
+    }
+    judge = {
+        "train": [{"path": file("judging", posts(300, 7)), "label": "label", "positive": ["rude"]}],
+        "held_out": {"posts": {"path": file("held", posts(150, 8)), "label": "label", "positive": ["rude"]}},
+    }
+    monkeypatch.setattr(dynacure, "CORPORA", {"small": corpus})
+    monkeypatch.setattr(dynacure, "PROBES", {"safety": heads["safety"], "prompts": 4, "preferences": preferences})
+    monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
+    monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
+    tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
+    monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
+    monkeypatch.setattr(Study, "run", run_here)
+    scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
+    scenario["kwargs"] |= {
+        "n_items": 8,
+        "horizon": 6,
+        "budget": 800,
+        "language_model": {"hidden_size": 16, "layers": 1},
+    }
+    scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
+    scenario["kwargs"]["probes"] = {"every": 3, "clean": 4, "pairs": 8, "prompts": 0, "prompt_tokens": 4}
+    scenario["overrides"] = {}
+    scenario["agents"] = {
+        "ppo": {"total_timesteps": 16, "n_envs": 2, "hyperparameters": {"n_steps": 4, "batch_size": 4}}
+    }
+    path = tmp_path / "dynacure.yaml"
+    path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
+    return path
+
+
+def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[str]:
+    for unit, payload in units.items():
+        rows = work(payload, study.out)
+        if len(rows):
+            rows.assign(study=study.name).to_parquet(study._part(unit))
+    return set(units)
+
+
+def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> None:
+    app = typer.Typer(add_completion=False)
+    app.command()(dynacure.main)
+    options = [
+        "--corpus",
+        "small",
+        "--config",
+        str(small),
+        "--seeds",
+        "2",
+        "--trials",
+        "3",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    told = CliRunner().invoke(app, options)
+    assert told.exit_code == 0, told.output
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    names = set(results["policy"])
+    assert {f"dynacure@{point}" for point in POINTS} <= names
+    assert {"none@safety 0.5", "label_clean@safety 0.5", "domain_rule@safety 0.85"} <= names
+    wide = results.pivot_table(index="policy", columns="metric", values="value")
+    assert (wide.loc["label_clean@safety 0.5", "toxic_share"], wide.loc["none@safety 0.5", "audits"] > 0) == (0, True)
+    for metric in ("toxicity", "toxicity/posts", "perplexity/wiki", "toxicity_probability@2", "preference_accuracy"):
+        assert np.isfinite(wide.loc["raft@safety 0.5", metric])
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "dynacure ahead by" in report
+    assert "clean left out, posts" in report
