@@ -101,8 +101,12 @@ class Audits:
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
         pool = self._pool
-        names = refined_signals(self.config, pool)
-        return {name: RefinedSignal(pool.signals[name], pool.domain, pool.embeddings) for name in names}
+        refined = {}
+        for name in refined_signals(self.config, pool):
+            others = [pool.signals[other] for other in sorted(pool.signals) if other != name]
+            further = np.column_stack(others) if others else None
+            refined[name] = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings, further)
+        return refined
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.

@@ -43,7 +43,8 @@ def test_both_signals_are_corrected_by_all_that_is_known() -> None:
     assert made.safe == (pool.hidden["label"][made.known] == 0).tolist()
     assert set(made.signals) == {"safety", "alignment"}
     for name, corrected in made.signals.items():
-        alone = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings).fit(made.known, made.safe)
+        others = np.column_stack([pool.signals[other] for other in sorted(pool.signals) if other != name])
+        alone = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings, others).fit(made.known, made.safe)
         np.testing.assert_allclose(corrected, alone.score(), atol=1e-4)
 
 

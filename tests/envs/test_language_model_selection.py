@@ -160,7 +160,8 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     assert info["audited"][0] == len(known) <= 4
     assert set(known) <= set(step.tolist())
     assert safe == (POOL.hidden["label"][known] == 0).tolist()
-    refined = RefinedSignal(POOL.signals["safety"], POOL.domain, POOL.embeddings).fit(known, safe)
+    others = np.column_stack([POOL.signals["alignment"], POOL.signals["utility"]])
+    refined = RefinedSignal(POOL.signals["safety"], POOL.domain, POOL.embeddings, others).fit(known, safe)
     now = env._plan[0, 1]
     np.testing.assert_allclose(observation["item"][0, :, column], refined.score(now), rtol=1e-5)
     *_, info = env.step(np.full((1, N_ITEMS), 0.9, np.float32))

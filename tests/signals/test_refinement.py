@@ -45,14 +45,30 @@ def test_many_audits_find_what_the_classifier_never_understood() -> None:
     assert roc_auc_score(truth[1500:], refined[1500:]) > before + 0.1
 
 
-def test_it_is_the_optimum_of_ridge_logistic_regression() -> None:
+def test_it_is_the_optimum_of_ridge_logistic_regression_in_each_domain() -> None:
     """Without a signal (one half everywhere) scikit-learn solves the same problem."""
     _, domain, X, truth = biased(n=400)
-    ours = RefinedSignal(np.full(400, 0.5), domain, X, spread=1.5, text_spread=2.0).fit(np.arange(400), truth).score()
+    others = np.random.default_rng(1).standard_normal((400, 2))
+    spreads = {"spread": 1.5, "text_spread": 2.0, "signal_spread": 0.7}
+    ours = RefinedSignal(np.full(400, 0.5), domain, X, others, **spreads).fit(np.arange(400), truth).score()
     norm = np.sqrt((X**2).sum(1).mean())
-    features = np.hstack([1.5 * np.eye(2)[domain], 2.0 * X / norm])
-    theirs = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-8, max_iter=1000).fit(features, truth)
-    np.testing.assert_allclose(ours, theirs.predict_proba(features)[:, 1], atol=2e-3)
+    standard = (others - others.mean(0)) / others.std(0)
+    features = np.hstack([np.full((400, 1), 1.5), 2.0 * X / norm, 0.7 * standard])
+    for code in (0, 1):
+        inside = domain == code
+        theirs = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-8, max_iter=1000)
+        theirs.fit(features[inside], truth[inside])
+        np.testing.assert_allclose(ours[inside], theirs.predict_proba(features[inside])[:, 1], atol=2e-3)
+
+
+def test_what_another_signal_knows_of_one_domain_is_found_there() -> None:
+    signal, domain, X, truth = biased()
+    rng = np.random.default_rng(2)
+    other = np.where(domain == 1, truth, rng.random(len(truth)) < 0.5) + 0.3 * rng.standard_normal(len(truth))
+    refined = RefinedSignal(signal, domain, X, other[:, None]).fit(np.arange(300), truth[:300]).score()
+    for code, least in ((0, 0.8), (1, 0.97)):
+        inside = (domain == code) & (np.arange(len(truth)) >= 300)
+        assert roc_auc_score(truth[inside], refined[inside]) > least
 
 
 @settings(max_examples=30, deadline=None)
