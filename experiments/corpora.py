@@ -114,7 +114,8 @@ def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
     return {
         "safety": _combined("minimum", {head: SIGNALS[head] for head in ("toxicity", "identity_hate")}),
         "alignment": _combined("mean", {head: SIGNALS[head] for head in ("harmless", "instructional", "factual")}),
-        "utility": _combined("product", useful),
+        # Unranked it says which domain a text is from: perplexity and style differ more between domains than within.
+        "utility": {"kind": "ranked", "signal": _combined("product", useful)},
         "block_list": {"kind": "block_list", "path": "package:better_profanity/profanity_wordlist.txt"},
     }
 

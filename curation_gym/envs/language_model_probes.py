@@ -14,8 +14,10 @@ from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.pools.labelled import Preference, TrainSource, read_preferences
 from curation_gym.pools.pool import Pool
+from curation_gym.pools.registry import encoder_cache
 from curation_gym.pools.trained import ClassifierSignal, trained
 from curation_gym.signals.scores import Scorer
+from curation_gym.signals.shared_encoders import SharedEncoders
 
 
 class ProbesConfig(Config):
@@ -189,4 +191,4 @@ class Probes:
 @lru_cache(maxsize=2)
 def _scorer(config: ClassifierSignal, excluded: frozenset[str]) -> Scorer:
     """Trained once for all environments of a process."""
-    return trained(config, excluded)[0]
+    return trained(config, excluded, SharedEncoders(encoder_cache, training_only=True))[0]

@@ -14,7 +14,7 @@ from curation_gym.config import Config, Many
 from curation_gym.pools.cards import CorpusCard, attached
 from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, make_tokenizer
 from curation_gym.pools.cleaning import RULES, Rule
-from curation_gym.pools.common import cache_directory, code_versions, coverage_columns, progress
+from curation_gym.pools.common import code_versions, coverage_columns, progress
 from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document
 from curation_gym.pools.corpus_steps import (
     Counts,
@@ -30,7 +30,7 @@ from curation_gym.pools.corpus_steps import (
 from curation_gym.pools.deduplication import NearDuplicates
 from curation_gym.pools.documents import DocumentSet
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
-from curation_gym.pools.registry import encoder_version, model_version, reference_version
+from curation_gym.pools.registry import encoder_cache, encoder_version, model_version, reference_version
 from curation_gym.pools.scoring import Samples, Truth, score, signal_versions
 from curation_gym.pools.signal_kinds import ColumnSignal, CrossFittedSignal, SignalConfig, every_signal
 from curation_gym.signals.encoders import (
@@ -39,7 +39,6 @@ from curation_gym.signals.encoders import (
     SentenceTransformerConfig,
     TfidfSvdConfig,
 )
-from curation_gym.signals.scores import TextCache
 from curation_gym.signals.shared_encoders import SharedEncoders
 
 TOKENIZER = "tokenizer.json"
@@ -161,7 +160,7 @@ def _pool(
     keys = np.array([document.key for document in documents], np.uint64)
     split = document_split[ids]
     train = split == SPLITS.index("train")
-    encoders = SharedEncoders(lambda config: TextCache(cache_directory() / "embeddings", encoder_version(config)))
+    encoders = SharedEncoders(encoder_cache)
     encoder = encoders(config.encoder, [text for text, used in zip(texts, train, strict=True) if used])
     embeddings = encoder(texts)
     names, domain = np.unique([documents[index].domain for index in ids], return_inverse=True)
@@ -169,7 +168,9 @@ def _pool(
     labelled = any(source.labelled for source in config.sources)
     known = np.flatnonzero((label != UNKNOWN) & (split != SPLITS.index("test")))
     truth = Truth(known, label[known] == CLASSES.index("clean"), domain[known], tuple(map(str, names)))
-    samples = Samples(texts, train, excluded=DocumentSet(keys), truth=truth if labelled else None, encoders=encoders)
+    samples = Samples(
+        texts, train, domain, excluded=DocumentSet(keys), truth=truth if labelled else None, encoders=encoders
+    )
     scored = {name: score(name, signal, samples) for name, signal in progress(list(config.signals.items()), "scoring")}
     signals = {name: values for name, (values, _) in scored.items()}
     severity = np.array([documents[index].severity for index in ids], np.float32)

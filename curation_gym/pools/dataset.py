@@ -139,16 +139,17 @@ def build(config: DatasetConfig) -> Pool:
             raise PoolError(f"no row falls into split {name!r}: {len(rows.samples)} rows are too few; give more data")
     embeddings, encoder = _encoded(config, rows)
     texts = rows.samples if set(rows.modality) == {"text"} else None
+    domain_names, domain = np.unique(rows.domains, return_inverse=True)
     samples = Samples(
         texts,
         train=rows.split == SPLITS.index("train"),
+        domain=domain,
         columns={name: np.array(values, np.float64) for name, values in rows.columns.items()},
         labels=rows.labels or None,
         excluded=frozenset(texts or ()),
     )
     scored = {name: score(name, signal, samples) for name, signal in progress(list(config.signals.items()), "scoring")}
     signals = {name: values for name, (values, _) in scored.items()}
-    domain_names, domain = np.unique(rows.domains, return_inverse=True)
     hidden: dict[str, NDArray[Any]] = {}
     class_names = sorted({label for label in rows.labels if label is not None})
     if rows.labels:

@@ -11,9 +11,11 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config
+from curation_gym.pools.common import cache_directory
 from curation_gym.pools.packages import PACKAGES, package_versions, read_packages
 from curation_gym.pools.storage import PoolError, bytes_digest, file_digest
 from curation_gym.signals.encoders import SentenceTransformerConfig, model_path, sentence_transformers_version
+from curation_gym.signals.scores import TextCache
 
 DATA_VARIABLE = "CURATION_GYM_DATA"
 EMBEDDED = "docstrings"
@@ -122,6 +124,11 @@ def encoder_version(config: SentenceTransformerConfig) -> dict[str, str]:
         EncoderError: when the optional package, or the one that carries the model, is missing.
     """
     return {"sentence-transformers": sentence_transformers_version()} | model_version(config.model)
+
+
+def encoder_cache(config: SentenceTransformerConfig) -> TextCache:
+    """Where rows of a frozen encoder are kept on disk."""
+    return TextCache(cache_directory() / "embeddings", encoder_version(config))
 
 
 def model_version(model: str) -> dict[str, str]:

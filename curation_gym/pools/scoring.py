@@ -22,6 +22,7 @@ from curation_gym.pools.signal_kinds import (
     CombinedSignal,
     CrossFittedSignal,
     PerplexitySignal,
+    RankedSignal,
     ServiceSignal,
     SignalConfig,
     TextQualitySignal,
@@ -71,6 +72,7 @@ class Samples:
     Attributes:
         texts: the pool's n; None when not every sample is one.
         train: bool (n,), the train split, on which what is fitted is fitted.
+        domain: (n,) codes ≥ 0.
         columns: the columns that ``column`` signals named.
         labels: class names (None: out of scope), for ``cross_fitted``.
         excluded: texts that no signal is trained or calibrated on.
@@ -80,6 +82,7 @@ class Samples:
 
     texts: Sequence[str] | None
     train: NDArray[np.bool_]
+    domain: NDArray[np.integer]
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     labels: Sequence[str | None] | None = None
     excluded: Container[str] = frozenset()
@@ -132,6 +135,11 @@ def score(name: str, config: SignalConfig, samples: Samples) -> tuple[NDArray[np
         values = _combined(config, np.stack([values for values, _ in parts.values()]))
         cards = {part: card for part, (_, card) in parts.items()}
         card = SignalCard(kind=config.kind, method=f"the {config.by} of its parts", parts=cards)
+    elif isinstance(config, RankedSignal):
+        unranked, card_of = score(f"{name}.signal", config.signal, samples)
+        values = _ranked(unranked, samples)
+        method = "the share of the train split's samples of its domain that it exceeds"
+        card = SignalCard(kind=config.kind, method=method, parts={"signal": card_of})
     elif isinstance(config, ColumnSignal):
         values = _scaled(name, config, samples.columns[config.column])
         card = SignalCard(kind=config.kind, method=f"column {config.column!r} from {config.low:g} to {config.high:g}")
@@ -145,6 +153,17 @@ def score(name: str, config: SignalConfig, samples: Samples) -> tuple[NDArray[np
 def _combined(config: CombinedSignal, parts: NDArray[np.float32]) -> NDArray[np.float32]:
     together = {"minimum": parts.min(0), "product": parts.prod(0), "mean": parts.mean(0)}[config.by]
     return np.asarray(np.clip(together, 0, 1), np.float32)  # a mean of ones may be more by its last digit
+
+
+def _ranked(values: NDArray[np.float32], samples: Samples) -> NDArray[np.float32]:
+    ranked = np.empty(len(values), np.float32)
+    for code in np.unique(samples.domain):
+        inside = samples.domain == code
+        order = np.sort(values[inside & samples.train])
+        place = sum(np.searchsorted(order, values[inside], side) for side in ("left", "right"))
+        # A domain without train samples has nothing to exceed: all its samples stand in the middle.
+        ranked[inside] = place / (2 * len(order)) if len(order) else 0.5
+    return ranked
 
 
 def _of_texts(

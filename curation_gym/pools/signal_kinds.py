@@ -164,6 +164,19 @@ class CombinedSignal(Config):
     by: Literal["minimum", "product", "mean"] = "minimum"
 
 
+class RankedSignal(Config):
+    """Where a sample stands by a signal among the train split's samples of its domain: the share that it exceeds.
+
+    Some signals say more of what a domain is like than of what is good in it. In every domain this one is uniform.
+
+    Attributes:
+        signal: by what is ranked. Equals share the middle of their places.
+    """
+
+    kind: Literal["ranked"]
+    signal: "SignalConfig"
+
+
 SignalConfig = Annotated[
     ColumnSignal
     | TextQualitySignal
@@ -173,10 +186,12 @@ SignalConfig = Annotated[
     | TransformerSignal
     | ServiceSignal
     | PerplexitySignal
-    | CombinedSignal,
+    | CombinedSignal
+    | RankedSignal,
     Field(discriminator="kind"),
 ]
 CombinedSignal.model_rebuild()
+RankedSignal.model_rebuild()
 
 
 def every_signal(signals: Iterable[SignalConfig]) -> Iterator[SignalConfig]:
@@ -185,3 +200,5 @@ def every_signal(signals: Iterable[SignalConfig]) -> Iterator[SignalConfig]:
         yield signal
         if isinstance(signal, CombinedSignal):
             yield from every_signal(signal.parts.values())
+        if isinstance(signal, RankedSignal):
+            yield from every_signal([signal.signal])

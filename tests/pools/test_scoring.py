@@ -98,6 +98,20 @@ def test_a_score_is_calibrated_on_labelled_texts(source: dict, service: Service,
     assert pool.signals["safety"].min() < 0.2 < pool.signals["raw"].min()
 
 
+def test_a_ranked_signal_is_the_share_that_a_sample_exceeds_in_its_domain(tmp_path: Path) -> None:
+    path = tmp_path / "posts.csv"
+    rows = {"text": sentences(200), "stars": [i % 4 for i in range(200)], "place": [f"p{i % 2}" for i in range(200)]}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    stars = {"kind": "column", "column": "stars", "high": 3}
+    pool = build({"path": str(path), "domain": "place"}, stars=stars, ranked={"kind": "ranked", "signal": stars})
+    for code in (0, 1):
+        inside = pool.domain == code
+        train = pool.signals["stars"][inside & (pool.split == 0)]
+        for value, rank in zip(pool.signals["stars"][inside], pool.signals["ranked"][inside], strict=True):
+            assert rank == pytest.approx(np.mean(train < value) + np.mean(train == value) / 2, abs=1e-6)
+    assert signal_cards(pool)["ranked"].parts["signal"].method == "column 'stars' from 0 to 3"
+
+
 # ------------------------------------------------------------------ a transformer
 def test_a_transformer_is_asked_for_a_label(source: dict, tmp_path: Path) -> None:
     module = pytest.importorskip("curation_gym.signals.transformer_scorer", reason="needs the transformer scorer")

@@ -64,6 +64,17 @@ def test_what_was_encoded_before_an_interrupt_is_kept(monkeypatch: pytest.Monkey
     assert set(cache(CONFIG).get(["a", "bbb", "cc", "dddd"])) == {"bbb", "dddd"}
 
 
+def test_of_texts_without_end_only_those_of_training_are_kept(monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
+    inner = Reading()
+    monkeypatch.setattr(shared_encoders, "make_encoder", lambda config, train: inner)
+    for _ in range(2):
+        encoder = SharedEncoders(cache, training_only=True)(CONFIG, ["a", "bb"])
+        np.testing.assert_array_equal(encoder(["bb", "a"]), [[2, 1], [1, 1]])
+        np.testing.assert_array_equal(encoder(["ccc", "a"]), [[3, 1], [1, 1]])
+    assert sorted(inner.read) == ["a", "a", "a", "bb", "ccc", "ccc"]
+    assert set(cache(CONFIG).get(["a", "bb", "ccc"])) == {"a", "bb"}
+
+
 def test_what_is_fitted_is_not_shared(cache: Any) -> None:
     encoders, texts = SharedEncoders(cache), [f"text {i} of {i % 3}" for i in range(9)]
     config = TfidfSvdConfig(dimension=2)
