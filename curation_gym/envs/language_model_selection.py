@@ -230,6 +230,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             told = (self._loss(row) / bound, probe.toxicity, relative / _MOST_PERPLEXITY, probe.preference)
             out["context"][row, 3:7] = np.clip(np.nan_to_num(told), 0, 1)
         out["context"][:, 7:] = self._weights
+        self._hide(out)
 
 
 def _told(probe: Probe) -> dict[str, float]:
@@ -306,6 +307,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two documents count as near |
+    | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
     | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
     | drawn_weights | false | other weights in every episode; ``weights`` are then what rules score by |
     | probe_weight | 1 | λ |

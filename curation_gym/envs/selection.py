@@ -7,7 +7,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from curation_gym.config import Config, ConfigError, validated
+from curation_gym.config import Config, ConfigError, Many, validated
 from curation_gym.envs.base import Arrays, CurationVectorEnv, Rows, StepResult
 from curation_gym.envs.render import render_items
 from curation_gym.pools.build import PoolSource, build_pool
@@ -31,6 +31,10 @@ Weights = Annotated[dict[str, float], AfterValidator(_convex)]
 """Signal → weight, ≥ 0; they sum to 1."""
 
 
+Hideable = Literal["embedding", "signals", "state", "metadata", "context"]
+"""Groups of observed columns, in their order; of the context what is beside the budget and the time left."""
+
+
 class SelectionConfig(Config):
     """Arguments that every Selection environment takes."""
 
@@ -41,6 +45,13 @@ class SelectionConfig(Config):
     split: Literal["train", "validation", "test"] = "train"
     observation: Literal["dense", "ids"] = "dense"
     near: float = Field(0.5, gt=0, lt=1)
+    hide: Many[Hideable] = ()
+
+    @model_validator(mode="after")
+    def _hides_what_is_sent(self) -> "SelectionConfig":
+        if self.hide and self.observation == "ids":
+            raise ValueError("hide needs dense observations: of ids, a policy gathers the columns itself")
+        return self
 
     @model_validator(mode="after")
     def _affordable(self) -> "SelectionConfig":
@@ -286,6 +297,22 @@ class SelectionVectorEnv(CurationVectorEnv):
         budget, time = out["context"][:, 0], np.maximum(out["context"][:, 1], 1 / self.config.horizon)
         out["context"][:, 2] = np.minimum(budget / time, PACE)
         out["mask"][:] = self._mask()
+        self._hide(out)
+
+    def _hide(self, out: Arrays) -> None:
+        """Write 0 over the groups of columns that aren't to be seen."""
+        state = self._dynamic
+        parts = {
+            "embedding": slice(self.pool.dimension),
+            "signals": slice(self.pool.dimension, state.start),
+            "state": state,
+            "metadata": slice(state.stop, None),
+        }
+        for group in self.config.hide:
+            if group == "context":
+                out["context"][:, 2:] = 0
+            else:
+                out["item"][..., parts[group]] = 0
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""

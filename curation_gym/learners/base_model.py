@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from curation_gym.learners.language_model import LanguageModelLearner, ModelAndT
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.learners.training import seeded
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
-from curation_gym.pools.common import cache_directory, code_versions, content_hash, progress
+from curation_gym.pools.common import cache_directory, content_hash, progress
 from curation_gym.pools.corpus import TOKENIZER
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest
@@ -50,7 +51,7 @@ def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | N
         texts: in any order that is always the same.
         tokenizer: as ``tokenizers.Tokenizer.from_str`` reads it; None: byte-level BPE is trained on the texts.
     """
-    versions = code_versions("torch", "transformers", "tokenizers")
+    versions = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
     content = bytes_digest(content_hash(text.encode("utf-8", "surrogatepass") for text in texts).tobytes())
     key = f"{config.model_dump_json()} {content} {tokenizer} {versions}"
     path = cache_directory() / "models" / f"gpt-neox-{bytes_digest(key.encode())[:16]}"

@@ -241,3 +241,27 @@ def test_stable_baselines_refuses_a_vector_reward(small_pool: Pool) -> None:
 
     with pytest.raises(ValueError, match="vector_reward=False"):
         make_sb3_vec_env("CurationGym/ScoreSelection-v0", pool=small_pool, **SHAPE, vector_reward=True)
+
+
+@pytest.mark.parametrize("hidden", ["embedding", "signals", "state", "metadata", "context"])
+def test_a_group_of_columns_can_be_hidden_and_nothing_else_changes(small_pool: Pool, hidden: str) -> None:
+    plain, without = (ScoreSelectionVectorEnv(2, pool=small_pool, **SHAPE, hide=hide) for hide in ((), (hidden,)))
+    observations = [env.reset(seed=4)[0] for env in (plain, without)]
+    names = plain.item_features
+    for _ in range(3):
+        seen, rest = observations
+        groups = {
+            "embedding": [name.startswith("embedding_") for name in names],
+            "signals": [name in small_pool.signals for name in names],
+            "state": [name in ("novelty", "freshness") for name in names],
+            "metadata": [name.startswith("domain=") or name == "log_length" for name in names],
+        }
+        gone = np.array(groups.get(hidden, [False] * len(names)))
+        np.testing.assert_array_equal(rest["item"], np.where(gone, 0, seen["item"]))
+        context = seen["context"].copy()
+        context[:, 2:] *= hidden != "context"
+        np.testing.assert_array_equal(rest["context"], context)
+        action = np.full((2, SHAPE["n_items"]), 0.5, np.float32)
+        observations = [env.step(action)[0] for env in (plain, without)]
+    with pytest.raises(ConfigError, match="hide needs dense observations"):
+        ScoreSelectionVectorEnv(1, pool=small_pool, **SHAPE, hide=(hidden,), observation="ids")
