@@ -48,6 +48,10 @@ POINTS = {
 MAIN_POINT = "safety 0.5"
 WITHOUT_WEIGHTS = ("none", "stratified")
 """Policies that have nothing to trade off: they are judged at one point."""
+EPISODE = {"n_items": 32, "horizon": 128, "budget": 40_000}
+"""Of training and tuning, begun at the base model."""
+WHOLE = {"horizon": 1280, "budget": 400_000}
+"""Of what is judged: nearly all of the corpus is shown once, and less than a third of its tokens is paid for."""
 SEEDS, TRIALS, TRIALS_AT_ONCE = 5, 200, 10
 
 
@@ -113,9 +117,10 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
     probes = {**scenario.kwargs.get("probes", {}), **PROBES}
-    scenario = scenario.model_copy(
-        update={"name": corpus, "kwargs": scenario.kwargs | {"pool": CORPORA[corpus], "probes": probes}}
-    )
+    kwargs = scenario.kwargs | EPISODE | {"pool": CORPORA[corpus], "probes": probes}
+    evaluation = scenario.overrides.evaluation | WHOLE
+    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
+    scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
 
 

@@ -167,12 +167,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
-    scenario["kwargs"] |= {
-        "n_items": 8,
-        "horizon": 6,
-        "budget": 800,
-        "language_model": {"hidden_size": 16, "layers": 1},
-    }
+    monkeypatch.setattr(dynacure, "EPISODE", {"n_items": 8, "horizon": 6, "budget": 800})
+    monkeypatch.setattr(dynacure, "WHOLE", {"horizon": 12, "budget": 1600})
+    scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
     scenario["kwargs"]["probes"] = {"every": 3, "clean": 4, "pairs": 8, "prompts": 0, "prompt_tokens": 4}
     scenario["overrides"] = {}
