@@ -118,7 +118,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     scenario = load_scenario(config)
     probes = {**scenario.kwargs.get("probes", {}), **PROBES}
     kwargs = scenario.kwargs | EPISODE | {"pool": CORPORA[corpus], "probes": probes}
-    evaluation = scenario.overrides.evaluation | WHOLE
+    evaluation = scenario.overrides.evaluation | ({} if quick else WHOLE)
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
