@@ -87,7 +87,6 @@ class Audits:
     Attributes:
         known: ids of what was audited, and follows from the definition of now.
         safe: what people said of each.
-        signals: name → the pool's signal as corrected so far, float32 (n,).
     """
 
     def __init__(self, config: RefinementConfig, pool: Pool, seed: int) -> None:
@@ -97,7 +96,6 @@ class Audits:
         self._pool = pool
         self._unsafe_from = config.at(0)
         self._refined = self._unrefined()
-        self.signals = {name: np.asarray(pool.signals[name]) for name in self._refined}
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
         pool = self._pool
@@ -110,8 +108,7 @@ class Audits:
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.
-        coefficients = {name: refined.coefficients for name, refined in self._refined.items()}
-        return {key: value for key, value in vars(self).items() if key != "signals"} | {"_refined": coefficients}
+        return vars(self) | {"_refined": {name: refined.coefficients for name, refined in self._refined.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         coefficients = state.pop("_refined")
@@ -119,10 +116,6 @@ class Audits:
         self._refined = self._unrefined()
         for name, refined in self._refined.items():
             refined.coefficients = coefficients[name]
-        self.signals = {
-            name: refined.score() if self.known else np.asarray(self._pool.signals[name])
-            for name, refined in self._refined.items()
-        }
 
     def audit(self, step: int, horizon: int, candidates: NDArray[np.integer]) -> int:
         """Reveal the labels of some candidates where an audit is due, and correct the signals by all that is known.
@@ -137,9 +130,15 @@ class Audits:
         ids = ids[self._pool.hidden["label"][ids] >= 0]
         self.known += ids.tolist()
         self.safe += self.answers(ids).tolist()
-        for name, refined in self._refined.items():
-            self.signals[name] = refined.fit(self.known, self.safe).score()
+        for refined in self._refined.values():
+            refined.fit(self.known, self.safe)
         return len(ids)
+
+    def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
+        """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
+        if not self.known:
+            return np.asarray(self._pool.signals[name][ids])
+        return self._refined[name].score(ids)
 
     def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """What people say of samples by the definition of now: whether each is safe."""

@@ -101,7 +101,6 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self._last = [self._at_start] * self.num_envs
         self._weights = np.tile(list(self.score_weights.values()), (self.num_envs, 1))
         self._spent_on = np.zeros((self.num_envs, len(pool.domain_names)))  # tokens
-        self._signals = {name: np.tile(pool.signals[name], (self.num_envs, 1)) for name in self._corrected}
         self._audits: list[Audits | None] = [None] * self.num_envs
 
     def _learner(self, row: int) -> LanguageModelLearner:
@@ -147,8 +146,6 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
                 self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.score_weights)))
             if self.config.refinement is not None:
                 self._audits[row] = Audits(self.config.refinement, self.pool, seed)
-            for name in self._corrected:
-                self._signals[name][row] = self.pool.signals[name]
 
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         told: list[dict[str, Any]] = []
@@ -195,23 +192,26 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _audit(self, row: int, step: np.int64) -> int:
         audits = self._audits[row]
-        if audits is None:
-            return 0
-        n = audits.audit(int(step), self.config.horizon, self._plan[row, step])
-        for name, corrected in audits.signals.items():
-            self._signals[name][row] = corrected
-        return n
+        return 0 if audits is None else audits.audit(int(step), self.config.horizon, self._plan[row, step])
 
     def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
-        if name not in self._signals:
+        if name not in self._corrected:
             return super()._signal(name, *where)
-        return np.asarray(self._signals[name][where[0], self._plan[where]])
+        ids = self._plan[where]
+        row = np.asarray(where[0])
+        row = np.broadcast_to(row.reshape(row.shape + (1,) * (ids.ndim - row.ndim)), ids.shape)
+        found = np.empty(ids.shape, np.float32)
+        for one in np.unique(row):
+            audits = self._audits[one]
+            assert audits is not None
+            found[row == one] = audits.score(name, ids[row == one])
+        return found
 
     # ------------------------------------------------------------ observation
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         super()._write_state(vectors, state[..., :2])
-        rows = np.arange(self.num_envs)[:, None]
-        ids = self._plan[rows[:, 0], np.minimum(self._step, self.config.horizon - 1)]
+        rows, step = np.arange(self.num_envs)[:, None], np.minimum(self._step, self.config.horizon - 1)
+        ids = self._plan[rows[:, 0], step]
         domain = self.pool.domain[ids]
         share = self._spent_on / np.maximum(self._spent_on.sum(1, keepdims=True), 1)
         change = np.zeros(share.shape)
@@ -220,7 +220,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         state[..., 2] = share[rows, domain]
         state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
         for column, name in enumerate(self._corrected, 4):
-            state[..., column] = self._signals[name][rows, ids]
+            state[..., column] = self._signal(name, rows[:, 0], step)
 
     def _observe(self, out: Arrays) -> None:
         super()._observe(out)
