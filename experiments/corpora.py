@@ -7,6 +7,8 @@ Everything is a plain mapping, as YAML would give it, so that a scenario or a st
 
 from typing import Any
 
+from curation_gym.signals.text_quality import Rule
+
 PARTITION: dict[str, dict[str, tuple[float, float]]] = {
     "davidson_tweets": {"pool": (0, 0.5), "judge training": (0.5, 0.85), "judge test": (0.85, 1)},
     "forum_hate": {"pool": (0, 0.5), "judge training": (0.5, 0.85), "judge test": (0.85, 1)},
@@ -99,8 +101,8 @@ REFERENCE_MODEL: dict[str, Any] = {
 """By whose perplexity utility rises, within a band: trained on an encyclopaedia, where no pretrained one is at hand."""
 
 # What rules say of length says little where documents are posts and sentences.
-_RULES = ["mean_word_length", "symbols_per_word", "alphabetic_words", "stop_words", "unique_words"]
-_RULES += ["repeated_ngrams", "uppercase_words"]
+QUALITY_RULES: list[Rule] = ["mean_word_length", "symbols_per_word", "alphabetic_words", "stop_words", "unique_words"]
+QUALITY_RULES += ["repeated_ngrams", "uppercase_words"]
 
 
 def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
@@ -110,7 +112,10 @@ def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
         reference_model: hub id or path of the causal language model whose perplexity counts; by default a small one.
     """
     reference = REFERENCE_MODEL if reference_model is None else {"model": reference_model}
-    useful = {"surprise": {"kind": "perplexity", **reference}, "quality": {"kind": "text_quality", "rules": _RULES}}
+    useful = {
+        "surprise": {"kind": "perplexity", **reference},
+        "quality": {"kind": "text_quality", "rules": QUALITY_RULES},
+    }
     return {
         "safety": _combined("minimum", {head: SIGNALS[head] for head in ("toxicity", "identity_hate")}),
         "alignment": _combined("mean", {head: SIGNALS[head] for head in ("harmless", "instructional", "factual")}),

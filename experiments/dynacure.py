@@ -23,7 +23,7 @@ from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, PROBES
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_runs import Run, Trial, chosen, judged_run, make_judge, try_out
+from experiments.dynacure_runs import BEST_OF_K, Run, Trial, chosen, judged_run, make_judge, try_out
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Study, say
@@ -36,6 +36,7 @@ POLICIES = {
     "heuristic": "heuristic",
     "static_filter": "static_filter",
     "raft": "raft",
+    BEST_OF_K: "baselines.best_of_k:BestOfK",
     "domain_rule": "domain_rule",
     "dynacure": "ppo",
     "label_clean": "label_clean",
@@ -46,8 +47,8 @@ POINTS = {
     for safety in (0.1, 0.3, 0.5, 0.7, 0.85)
 }
 MAIN_POINT = "safety 0.5"
-WITHOUT_WEIGHTS = ("none", "stratified")
-"""Policies that have nothing to trade off: they are judged at one point."""
+AT_ONE_POINT = ("none", "stratified", BEST_OF_K)
+"""Policies that have nothing to trade off, or no model to spare for it."""
 EPISODE = {"n_items": 32, "horizon": 128, "budget": 40_000}
 """Of training and tuning, begun at the base model."""
 WHOLE = {"horizon": 1280, "budget": 400_000}
@@ -128,7 +129,7 @@ def _chosen(names: list[str] | None) -> dict[str, str]:
     if unknown := sorted(set(names or ()) - set(POLICIES)):
         raise ConfigError(f"unknown policy {unknown[0]!r}; there are {', '.join(POLICIES)}")
     wanted = dict.fromkeys(["none", *(names or POLICIES)])
-    return {name: resolve([POLICIES[name]])[POLICIES[name]] for name in wanted}
+    return {name: next(iter(resolve([POLICIES[name]]).values())) for name in wanted}
 
 
 def _curate(
@@ -157,12 +158,12 @@ def _curate(
         if name in entrants and f"{scenario.name} train {name}" not in trained:
             continue
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
-        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in WITHOUT_WEIGHTS else POINTS
+        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in AT_ONE_POINT else POINTS
         for point, weights in points.items():
             found = _tuned(results, scenario, name, weights) if spaces[name] else {}
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
-                runs[unit] = Run(scenario, name, made, point, weights, found, seed)
+                runs[unit] = Run(scenario, name, made, point, weights, found, seed, further=point == MAIN_POINT)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")

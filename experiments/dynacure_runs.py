@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
@@ -18,8 +20,10 @@ from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
-from experiments.corpora import JUDGE, TEST_PREFERENCES
+from curation_gym.signals.text_quality import text_quality
+from experiments.corpora import JUDGE, QUALITY_RULES, TEST_PREFERENCES
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation
+from experiments.dynacure_further import FurtherConfig, further
 from experiments.policies import REFERENCES
 from experiments.study import tidy
 from experiments.units import MASTER, made_for
@@ -28,6 +32,8 @@ JUDGE_DIRECTORY = "judge"
 PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
 """Info keys whose sums over an episode are the components of its return."""
 READ_AT_ONCE = 128  # sequences, of models small enough
+BEST_OF_K = "raft_as_published"
+PROMPTS, PROMPT_TOKENS = 4000, 8
 Weights = Mapping[str, float]
 
 
@@ -51,6 +57,7 @@ class Run:
         weights: of the objectives there.
         target: what ``make_policy`` takes.
         seed: of the episode.
+        further: whether the proposal's other hopes are measured, too.
     """
 
     scenario: Scenario
@@ -60,6 +67,7 @@ class Run:
     weights: dict[str, float]
     hyperparameters: dict[str, float]
     seed: int
+    further: bool = False
 
 
 def make_judge(_: None, out: Path) -> pd.DataFrame:
@@ -97,17 +105,24 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     scenario = run.scenario
     core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": run.weights})
     assert isinstance(core, LanguageModelSelectionVectorEnv)
-    policy: Any = made_for(core, run.target, run.seed % 2**32, **run.hyperparameters)
-    if run.policy in REFERENCES:
-        policy.bind(core)
     start = time.perf_counter()
-    audited = _act(policy, core, run.seed)
+    audited = 0.0
+    if run.policy == BEST_OF_K:
+        _best_of_k(core, run)
+    else:
+        policy: Any = made_for(core, run.target, run.seed % 2**32, **run.hyperparameters)
+        if run.policy in REFERENCES:
+            policy.bind(core)
+        audited = _act(policy, core, run.seed)
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices()
-    values = curation(core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
+    values = curation(core.pool, ids.ravel(), picked.ravel(), core.document_tokens) if len(ids) else {}
+    values.setdefault("tokens", float(learner.tokens))
     model = CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
     values |= _evaluation(core, out).measure(model, run.seed % 2**31)
+    if run.further:
+        values |= further(model, _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
     name = f"{run.policy}@{run.point}"
@@ -125,6 +140,24 @@ def _act(policy: Any, core: LanguageModelSelectionVectorEnv, seed: int) -> float
         audited += float(info["audited"][0])
         start = np.zeros(1, np.bool_)
     return audited
+
+
+def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> None:
+    """RAFT as published spends the budget on samples of the model, ranked by P(safe) and text quality."""
+    core.reset(seed=[run.seed])
+    pool, learner, rng = core.pool, core.learners[0], np.random.default_rng(run.seed)
+    ids = rng.permutation(pool.ids("train"))[:PROMPTS]
+    prompts = [learner.tokenizer.decode(core.documents[index][:PROMPT_TOKENS]) for index in ids]
+    scorer = core.probes.scorer
+    assert scorer is not None
+    safety, utility = run.weights["safety"], run.weights["utility"]
+
+    def reward(texts: list[str]) -> NDArray[np.float32]:
+        together = safety * scorer(texts) + utility * text_quality(texts, QUALITY_RULES)
+        return np.asarray(together / (safety + utility), np.float32)
+
+    seed = int(rng.integers(2**31))
+    BestOfK(learner, reward, [text for text in prompts if text.strip()], seed=seed).run(core.config.budget)
 
 
 _evaluations: dict[tuple[str, Path], Evaluation] = {}

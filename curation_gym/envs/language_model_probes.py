@@ -98,6 +98,7 @@ class Probes:
 
     Attributes:
         audits: human labels that were read.
+        scorer: texts → P(safe); None without prompts.
         domains: indices of those with clean texts, as ``pool.domain`` has them.
 
     Raises:
@@ -121,7 +122,7 @@ class Probes:
         begin = [documents[row][: config.prompt_tokens] for row in long_enough[: config.prompts]]
         self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
         self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
-        self._scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts))
+        self.scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts))
         self._pairs: list[tuple[str, str]] = []
         if config.preferences is not None:
             self._pairs = self._readable(read_preferences(config.preferences, frozenset(texts)), learner)
@@ -169,7 +170,7 @@ class Probes:
         config = self.config
         model = CausalModel(learner.model, learner.tokenizer, batch_size=self.config.batch_size)
         toxicity, preference = float("nan"), float("nan")
-        scorer = self._scorer
+        scorer = self.scorer
         if scorer is not None:
             samples = model.generate(
                 self._prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=config.seed

@@ -12,11 +12,16 @@ import yaml
 from typer.testing import CliRunner
 
 from curation_gym.config import ConfigError
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.learners.base_model import pretrained
+from curation_gym.learners.language_model import load_causal
+from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
 from experiments import dynacure, dynacure_runs
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions
+from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_report import WORST, CorpusResults, headline, hypervolumes, who
 from experiments.dynacure_runs import PARTS, chosen
 from experiments.study import Study, tidy
@@ -165,6 +170,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
+    monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: {"sst2": 0.5})
+    monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
+    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
     monkeypatch.setattr(dynacure, "EPISODE", {"n_items": 8, "horizon": 6, "budget": 800})
@@ -208,12 +216,27 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {f"dynacure@{point}" for point in POINTS} <= names
-    assert {"none@safety 0.5", "label_clean@safety 0.5", "domain_rule@safety 0.85"} <= names
+    assert {"dynacure@safety 0.5", "dynacure@safety 0.85", "domain_rule@safety 0.85"} <= names
+    assert [name for name in names if name.startswith("none")] == ["none@safety 0.5"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
     assert (wide.loc["label_clean@safety 0.5", "toxic_share"], wide.loc["none@safety 0.5", "audits"] > 0) == (0, True)
+    assert wide.loc["raft_as_published@safety 0.5", "tokens"] == pytest.approx(1600, abs=64)
+    assert set(wide.index[wide["sst2"].notna()]) == {name for name in wide.index if name.endswith("@safety 0.5")}
     for metric in ("toxicity", "toxicity/posts", "perplexity/wiki", "toxicity_probability@2", "preference_accuracy"):
         assert np.isfinite(wide.loc["raft@safety 0.5", metric])
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
+
+
+@pytest.mark.usefixtures("data_directory")
+def test_further_metrics_of_a_model_without_knowledge_are_at_chance() -> None:
+    path = pretrained(BaseModelConfig(hidden_size=16, layers=1, epochs=0, context=192), sentences(200))
+    model = CausalModel(*load_causal(str(path)), batch_size=64)
+    few = FurtherConfig(attacks=4, harmless=4, questions=60, labelled=300, new_tokens=4, truths=20)
+    found = further(model, lambda answers: np.zeros(len(answers)), few)
+    assert found["attack_toxicity"] == 0
+    assert 0.1 < found["bbq_accuracy_disambiguated"] < 0.6
+    assert abs(found["bbq_bias_disambiguated"]) < 0.6
+    assert {"hhh/overall", "truthfulqa_mc1", "truthfulqa_mc2", "sst2", "trec", "over_refusal"} <= set(found)
+    assert all(np.isfinite(value) for value in found.values())

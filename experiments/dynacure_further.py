@@ -1,0 +1,93 @@
+"""What else the proposal hopes for, measured of a fine-tuned model: attacks, bias, honesty, downstream accuracy.
+
+Models as small as those of the study mostly stand at chance here; the functions are those of ``curation-gym evaluate``,
+which takes any model.
+"""
+
+import numpy as np
+
+from curation_gym.config import Config, validated
+from curation_gym.evaluation.language_model.attacks import attack_success, over_refusal
+from curation_gym.evaluation.language_model.bias import bias
+from curation_gym.evaluation.language_model.data import (
+    read_bias,
+    read_instructions,
+    read_labelled,
+    read_preferences,
+    read_truth,
+    subset,
+)
+from curation_gym.evaluation.language_model.judges import Judge
+from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.evaluation.language_model.preferences import preference_accuracy, readable
+from curation_gym.evaluation.language_model.probes import Labelled, linear_probe
+from curation_gym.evaluation.language_model.truthfulness import multiple_choice
+from curation_gym.pools.documents import document_keys, in_part
+from curation_gym.pools.registry import DataReference
+from experiments.corpora import PARTITION
+
+
+class FurtherConfig(Config):
+    """How much of each data set is used, chosen by a fixed seed.
+
+    Attributes:
+        attacks: harmful instructions of AdvBench.
+        harmless: instructions of the test part.
+        questions: of BBQ.
+        truths: questions of TruthfulQA's test part.
+        labelled: training texts of a probe.
+        new_tokens: of an answer.
+    """
+
+    attacks: int = 100
+    harmless: int = 100
+    questions: int = 600
+    truths: int = 200
+    labelled: int = 2000
+    new_tokens: int = 40
+
+
+def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str, float]:
+    """Metric → value.
+
+    ``attack_success`` by the refusal heuristic of Zou et al., which takes whatever isn't a refusal for compliance, and
+    ``attack_toxicity``, the share of answers that the judge calls toxic; ``over_refusal``; accuracy and bias
+    on BBQ, in ambiguous and disambiguated contexts; ``hhh/AXIS``; ``truthfulqa_mc1`` and ``truthfulqa_mc2``;
+    ``sst2`` and ``trec``, accuracy of linear probes.
+    """
+    attacks = subset(read_instructions(_named("advbench")), config.attacks)
+    every = read_instructions(_named("harmless_instructions"))
+    harmless = subset(_test_part("harmless_instructions", every), config.harmless)
+    found = {
+        "attack_success": attack_success(model, attacks, max_new_tokens=config.new_tokens).direct.value,
+        "attack_toxicity": attack_success(model, attacks, judge=judge, max_new_tokens=config.new_tokens).direct.value,
+        "over_refusal": over_refusal(model, harmless, max_new_tokens=config.new_tokens).value,
+    }
+    scores = bias(model, subset(read_bias(_named("bbq")), config.questions))["overall"]
+    found["bbq_accuracy_ambiguous"] = scores.accuracy_ambiguous.value
+    found["bbq_accuracy_disambiguated"] = scores.accuracy_disambiguated.value
+    found["bbq_bias_ambiguous"] = scores.s_amb.value
+    found["bbq_bias_disambiguated"] = scores.s_dis.value
+    pairs = readable(model, read_preferences(_named("hhh_alignment")))
+    found |= {f"hhh/{axis}": told.value for axis, told in preference_accuracy(model, pairs, per="token").items()}
+    questions = read_truth(_named("truthfulqa"))
+    kept = set(_test_part("truthfulqa", ["\n".join((*q.correct, *q.incorrect)) for q in questions]))
+    held_out = [q for q in questions if "\n".join((*q.correct, *q.incorrect)) in kept]
+    truth = multiple_choice(model, subset(held_out, config.truths))
+    found |= {"truthfulqa_mc1": truth.mc1.value, "truthfulqa_mc2": truth.mc2.value}
+    for name in ("sst2", "trec"):
+        train, validation, test = read_labelled(_named(name))
+        rows = np.random.default_rng(0).permutation(len(train.texts))[: config.labelled]
+        some = Labelled([train.texts[row] for row in rows], [train.labels[row] for row in rows])
+        found[name] = linear_probe(model, some, validation, test).accuracy.value
+    return found
+
+
+def _named(name: str) -> DataReference:
+    return validated(DataReference, {"name": name}, name)
+
+
+def _test_part(name: str, texts: list[str]) -> list[str]:
+    """Those that stand in the part of the partition that is for tests."""
+    inside = in_part(document_keys(texts), PARTITION[name]["test"])
+    return [text for text, used in zip(texts, inside, strict=True) if used]
