@@ -78,7 +78,7 @@ def plain(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
 
 def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
     """The Trainer, with everything off that isn't training."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     half = config.precision == "bfloat16"
     if half:
@@ -99,7 +99,9 @@ def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
             report_to="none",
             disable_tqdm=True,
         )
-        Trainer(model, arguments, train_dataset=rows).train()
+        made = Trainer(model, arguments, train_dataset=rows)
+        made.remove_callback(PrinterCallback)
+        made.train()
 
 
 def timed(work: Callable[[], None]) -> float:
