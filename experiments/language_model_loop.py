@@ -11,7 +11,7 @@ only ever makes it slower.
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,10 @@ from curation_gym.learners.base_model import model_of
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.scenario import load_scenario
 from experiments import options
+from experiments.dynacure import SCENARIO, scenario_of
 from experiments.report import Report
 from experiments.study import Study, tidy
 
-SCENARIO = "dynacure"
 PLAIN, TRAINER, OFF, DEFAULT = "plain loop", "Trainer", "environment, probes off", "environment, default probes"
 REPEATS, QUICK_REPEATS, QUICK_BUDGET = 5, 2, 6_000
 
@@ -133,10 +133,14 @@ def measure(kwargs: dict[str, Any], repeats: int) -> tuple[dict[str, float], int
     return {name: packed.numel() / seconds for name, seconds in best.items()}, packed.numel()
 
 
-def main(out: options.Out = None, quick: options.Quick = False) -> None:
+def main(
+    corpus: Annotated[str | None, typer.Option(help="Of experiments.dynacure; by default documentation.")] = None,
+    out: options.Out = None,
+    quick: options.Quick = False,
+) -> None:
     """Measure and compare."""
     with options.exits():
-        scenario = load_scenario(SCENARIO)
+        scenario = load_scenario(SCENARIO) if corpus is None else scenario_of(corpus)
         kwargs = scenario.kwargs_for("training")
         if quick:
             kwargs |= {"budget": QUICK_BUDGET, "language_model": {"hidden_size": 32, "layers": 1, "epochs": 0}}
@@ -144,9 +148,9 @@ def main(out: options.Out = None, quick: options.Quick = False) -> None:
         study = Study(
             "language_model_loop",
             {"kwargs": kwargs, "repeats": repeats, "threads": torch.get_num_threads()},
-            label="quick" if quick else "full",
+            label=f"{scenario.name}-quick" if quick else scenario.name,
             seeds=[0],
-            step_unit={SCENARIO: "tokens"},
+            step_unit={scenario.name: "tokens"},
             out=out,
             overwrite=True,  # a measurement is made anew; it has no units that could be kept
         )
@@ -156,7 +160,7 @@ def main(out: options.Out = None, quick: options.Quick = False) -> None:
         for name, rate in rates.items():
             ratios = {"speed_over_plain": rate / rates[PLAIN], "speed_over_trainer": rate / rates[TRAINER]}
             told = {"tokens_per_second": rate, **ratios}
-            rows += [tidy(SCENARIO, ENV_ID, name, 0, metric, tokens, value) for metric, value in told.items()]
+            rows += [tidy(scenario.name, ENV_ID, name, 0, metric, tokens, value) for metric, value in told.items()]
             shown = [f"{rate:,.0f}", *(f"{ratio:.2f}" for ratio in ratios.values())]
             lines.append(dict(zip(("training", "tokens/s", "÷ plain loop", "÷ Trainer"), (name, *shown), strict=True)))
             table.add_row(name, *shown)
