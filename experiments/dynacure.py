@@ -49,10 +49,16 @@ POINTS = {
 MAIN_POINT = "safety 0.5"
 AT_ONE_POINT = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it."""
-EPISODE = {"n_items": 32, "horizon": 128, "budget": 40_000}
-"""Of training and tuning, begun at the base model."""
-WHOLE = {"horizon": 1280, "budget": 400_000}
-"""Of what is judged: nearly all of the corpus is shown once, and less than a third of its tokens is paid for."""
+EPISODE: dict[str, Any] = {
+    "n_items": 32,
+    "horizon": 128,
+    "budget": 40_000,
+    "refinement": {"every": 4, "size": 4, "gain": 50.0},
+}
+"""Of training and tuning, begun at the base model: 128 audits."""
+WHOLE: dict[str, Any] = {"horizon": 1280, "budget": 400_000, "refinement": {"every": 8}, "probes": {"every": 128}}
+"""Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for, and people
+look at 640 texts."""
 SEEDS, TRIALS, TRIALS_AT_ONCE = 5, 200, 10
 
 

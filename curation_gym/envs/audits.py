@@ -1,10 +1,11 @@
-"""Audits of what a language model is trained on: by what people say of a few texts, signals are corrected."""
+"""Reward refinement: signals are corrected by what people say of a few texts, and by what the model has lost."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from scipy.special import expit, logit
 
 from curation_gym.config import Config, ConfigError
 from curation_gym.pools.corpus_sources import CLASSES
@@ -14,6 +15,8 @@ from curation_gym.signals.refinement import RefinedSignal
 CLEAN = CLASSES.index("clean")
 REFINED = ("safety", "alignment")
 """The signals that audits correct: what people call toxic is neither safe nor aligned."""
+UTILITY = "utility"
+_CLIP = 1e-3  # how sure a utility can be before it is corrected
 
 
 class RedefinitionConfig(Config):
@@ -32,19 +35,25 @@ class RedefinitionConfig(Config):
 
 
 class RefinementConfig(Config):
-    """Audits while curating, by which safety and alignment are corrected, see :class:`RefinedSignal`.
+    """How signals are corrected while curating.
+
+    Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
+    clean text has become harder to the model than that of the other domains, a domain's texts are worth more.
 
     Attributes:
         every: steps between audits.
         size: candidates of the step, drawn by seed, whose human label is revealed.
         unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
         redefined: a change of that in the course of an episode.
+        gain: logits that a text's utility rises by per unit of log-perplexity, of clean text of its domain, that the
+            model has lost since the start beyond the mean of all domains; 0: utility isn't corrected.
     """
 
     every: int = Field(default=5, ge=1)
     size: int = Field(default=8, ge=1)
     unsafe_from: float | None = Field(default=None, gt=0, le=1)
     redefined: RedefinitionConfig | None = None
+    gain: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _definitions(self) -> "RefinementConfig":
@@ -59,7 +68,7 @@ class RefinementConfig(Config):
 
 
 def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
-    """Names of the pool's signals that audits correct.
+    """Names of the pool's signals that are corrected.
 
     Raises:
         ConfigError: when the pool has none, or lacks the human labels that audits reveal.
@@ -73,7 +82,7 @@ def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
         )
     if config.unsafe_from is not None and "severity" not in pool.hidden:
         raise ConfigError(f"refinement.unsafe_from needs the hidden column 'severity'; the pool has none: {pool!r}")
-    return names
+    return [*names, UTILITY] if config.gain and UTILITY in pool.signals else names
 
 
 class Audits:
@@ -87,12 +96,14 @@ class Audits:
     Attributes:
         known: ids of what was audited, and follows from the definition of now.
         safe: what people said of each.
+        lost: (domains,), change of the log-perplexity of each domain's clean text since the start, by the last probe.
     """
 
     def __init__(self, config: RefinementConfig, pool: Pool, seed: int) -> None:
         self.config, self.seed = config, seed
         self.known: list[int] = []
         self.safe: list[bool] = []
+        self.lost = np.zeros(len(pool.domain_names))
         self._pool = pool
         self._unsafe_from = config.at(0)
         self._refined = self._unrefined()
@@ -100,7 +111,7 @@ class Audits:
     def _unrefined(self) -> dict[str, RefinedSignal]:
         pool = self._pool
         refined = {}
-        for name in refined_signals(self.config, pool):
+        for name in (name for name in refined_signals(self.config, pool) if name in REFINED):
             others = [pool.signals[other] for other in sorted(pool.signals) if other != name]
             further = np.column_stack(others) if others else None
             refined[name] = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings, further)
@@ -136,9 +147,12 @@ class Audits:
 
     def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
         """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
-        if not self.known:
-            return np.asarray(self._pool.signals[name][ids])
-        return self._refined[name].score(ids)
+        own = np.asarray(self._pool.signals[name][ids])
+        if name == UTILITY:
+            behind = (self.lost - self.lost.mean())[self._pool.domain[ids]]
+            raised = logit(np.clip(own, _CLIP, 1 - _CLIP)) + self.config.gain * behind
+            return np.asarray(expit(raised), np.float32)
+        return self._refined[name].score(ids) if self.known else own
 
     def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """What people say of samples by the definition of now: whether each is safe."""

@@ -120,7 +120,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     @property
     def _corrected(self) -> list[str]:
-        """Signals that audits correct."""
+        """Signals that are corrected."""
         return refined_signals(self.config.refinement, self.pool)
 
     def _more_context(self) -> tuple[Column, ...]:
@@ -179,11 +179,19 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         due = every > 0 and (bool(self._over(np.array([row]))[0]) or (step + 1) % every == 0)
         if due:
             self._last[row] = self.probes.measure(learner)
+            if (audits := self._audits[row]) is not None:
+                audits.lost = self._lost(row)
         before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
         change = {name: now[name] - before[name] for name in OBJECTIVES}
         value = self._weights[row] @ [change[name] for name in self.score_weights]
         told = _told(self._last[row]) | {"loss": self._loss(row), "skipped": learner.skipped, "probed": due}
         return told | {"model_value": float(value)} | {f"model_{name}": change[name] for name in OBJECTIVES}
+
+    def _lost(self, row: int) -> NDArray[np.float64]:
+        """By how much the log-perplexity of each domain's clean text rose since the start; 0 where there is none."""
+        lost = np.zeros(len(self.pool.domain_names))
+        lost[self.probes.domains] = self._last[row].log_perplexity - self._at_start.log_perplexity
+        return lost
 
     def _loss(self, row: int) -> float:
         """Of the last updates; before the first, on the clean texts of the probes."""
@@ -214,9 +222,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         ids = self._plan[rows[:, 0], step]
         domain = self.pool.domain[ids]
         share = self._spent_on / np.maximum(self._spent_on.sum(1, keepdims=True), 1)
-        change = np.zeros(share.shape)
-        for row, probe in enumerate(self._last):
-            change[row, self.probes.domains] = probe.log_perplexity - self._at_start.log_perplexity
+        change = np.stack([self._lost(row) for row in range(self.num_envs)])
         state[..., 2] = share[rows, domain]
         state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
         for column, name in enumerate(self._corrected, 4):
@@ -259,7 +265,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | key | columns |
     |---|---|
     | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain_share, |
-    | | domain_perplexity, refined_safety and refined_alignment (with refinement), domain (one-hot), log_length |
+    | | domain_perplexity, refined_NAME of each corrected signal, domain (one-hot), log_length |
     | context (7 + objectives,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last |
     | | updates, by ln V), toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the |
     | | last probe, 0 where it isn't measured; weight of each objective |
@@ -282,7 +288,8 @@ class LanguageModelSelectionEnv(CurationEnv):
 
     With ``refinement``, the human labels of some candidates are revealed every few steps, and correct safety and
     alignment (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its
-    own. With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
+    own. With its ``gain``, probes of the model correct utility: texts of domains that it reads worse are worth more.
+    With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
     trade-offs at once, and is told by the context which one is asked for. With ``vector_reward``, the reward is
     component of the composite + λ · component of model_value, one for each of ``task.objectives``, and there is a
     ``reward_space``, as in ScoreSelection-v0.

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from curation_gym.config import ConfigError, validated
-from curation_gym.envs.audits import Audits, RefinementConfig
+from curation_gym.envs.audits import Audits, RefinementConfig, refined_signals
 from curation_gym.pools import Pool
 from curation_gym.signals.refinement import RefinedSignal
 
@@ -67,6 +68,18 @@ def test_what_an_audit_told_is_known_as_far_as_it_follows(
     assert sorted(set(severity[old].tolist())) == stays_known
     assert sorted(index for index in made.known if index >= 30) == [*range(30, 42)]
     assert made.safe == (severity[made.known] < after).tolist(), "of what is known every answer is one of now"
+
+
+def test_utility_rises_where_the_model_has_fallen_behind() -> None:
+    pool = make_pool()
+    made = audits(pool, gain=50.0)
+    ids, own = np.arange(N), np.clip(pool.signals["utility"], 1e-3, 1 - 1e-3)
+    np.testing.assert_allclose(made.score("utility", ids), own, atol=1e-6)
+    made.lost = np.array([0.03, -0.01])
+    shift = logit(made.score("utility", ids).astype(float)) - logit(own)
+    np.testing.assert_allclose(shift, np.where(pool.domain == 0, 1.0, -1.0), atol=2e-3)
+    assert refined_signals(made.config, pool) == ["safety", "alignment", "utility"]
+    assert refined_signals(audits(pool).config, pool) == ["safety", "alignment"]
 
 
 def test_what_was_pickled_goes_on_alike(tmp_path: Any) -> None:

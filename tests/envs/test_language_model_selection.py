@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
+from scipy.special import expit, logit
 
 from curation_gym.config import ConfigError
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
@@ -188,6 +189,23 @@ def test_a_candidate_tells_of_its_domain(model: str) -> None:
         np.testing.assert_allclose(item["domain_share"], (spent / spent.sum())[domain], rtol=1e-6)
         np.testing.assert_allclose(item["domain_perplexity"], np.clip(change / 0.5, -1, 1)[domain], rtol=1e-5)
     assert change.any()
+
+
+def test_probes_correct_utility_in_observation_and_reward(model: str) -> None:
+    env = make(model, refinement={"every": 50, "gain": 40.0}, probes={"prompts": 0, "every": 1, "clean": 4})
+    column = env.item_features.index("refined_utility")
+    env.reset(seed=4)
+    observation, *_ = env.step(np.full((1, N_ITEMS), 0.7, np.float32))
+    lost = env._last[0].log_perplexity - env._at_start.log_perplexity
+    now = env._plan[0, 1]
+    behind = 40 * (lost - lost.mean())[POOL.domain[now]]
+    expected = expit(logit(np.clip(POOL.signals["utility"][now], 1e-3, 1 - 1e-3)) + behind)
+    assert np.abs(expected - POOL.signals["utility"][now]).max() > 0.01
+    np.testing.assert_allclose(observation["item"][0, :, column], expected, rtol=1e-4)
+    *_, info = env.step(np.full((1, N_ITEMS), 0.9, np.float32))
+    chosen = env._picked[0, 1]
+    paid = (env.document_tokens[now] * expected)[chosen].sum() / BUDGET
+    assert info["utility"][0] == pytest.approx(paid, rel=1e-4)
 
 
 def test_drawn_weights_are_shown_and_paid_by(model: str) -> None:
