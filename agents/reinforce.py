@@ -21,9 +21,9 @@ class REINFORCE(OnPolicyAlgorithm):
     Learning 8 (1992). The baseline is the value that the policy's critic predicts; returns are never bootstrapped.
 
     Args:
-        policy, env, learning_rate, gamma, ent_coef, vf_coef, max_grad_norm, kwargs: as in Stable-Baselines3. Without
-            the entropy's weight (Williams and Peng, Connection Science 3, 1991), selecting everything is where it ends:
-            spending a budget at all pays before spending it well does, and certain choices have no gradient.
+        policy, env, learning_rate, gamma, ent_coef, vf_coef, max_grad_norm, kwargs: as in Stable-Baselines3. Where
+            spending a budget at all pays before spending it well does, the entropy's weight (Williams and Peng,
+            Connection Science 3, 1991) keeps choices from becoming certain, for those have no gradient.
         n_steps: the most steps that an episode takes.
         batch_size: steps that are held in memory at once; gradients of a rollout are summed over its batches.
     """
