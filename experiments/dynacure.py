@@ -59,7 +59,7 @@ EPISODE: dict[str, Any] = {
 WHOLE: dict[str, Any] = {"horizon": 1280, "budget": 400_000, "refinement": {"every": 8}, "probes": {"every": 128}}
 """Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for, and people
 look at 640 texts."""
-SEEDS, TRIALS, TRIALS_AT_ONCE = 5, 200, 10
+SEEDS, QUICK_SEEDS, TRIALS, QUICK_TRIALS = 5, 2, 200, 3
 
 
 def main(
@@ -82,7 +82,8 @@ def main(
     with options.exits():
         scenarios = [scenario_of(name, config, quick) for name in corpus or CORPORA]
         policies = _chosen(policy)
-        n_seeds, n_trials = seeds or (1 if quick else SEEDS), trials or (3 if quick else TRIALS)
+        n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
+        n_trials = trials or (QUICK_TRIALS if quick else TRIALS)
         judged_on = seeds_for(MASTER, "evaluation", n=n_seeds)
         study = Study(
             "dynacure",

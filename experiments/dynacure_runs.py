@@ -1,11 +1,11 @@
 """The units of work of the study of curated fine-tuning. Each runs in a process of its own and leaves tidy rows."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
+from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
-from curation_gym.evaluation.rollout import evaluate, make_core
+from curation_gym.evaluation.rollout import make_core
 from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
+from curation_gym.policy import Policy
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.text_quality import text_quality
@@ -78,14 +80,14 @@ def make_judge(_: None, out: Path) -> pd.DataFrame:
 
 def try_out(trial: Trial, out: Path) -> pd.DataFrame:
     """What an episode of the tuning role comes to, by components, so that any weights can choose among trials."""
-    scenario, kwargs = trial.scenario, trial.scenario.kwargs_for("tuning")
-    policy = made_for(make_core(scenario.env, kwargs), trial.target, trial.index, **trial.hyperparameters)
+    scenario = trial.scenario
+    core = make_core(scenario.env, scenario.kwargs_for("tuning"))
     seed = seeds_for(MASTER, "tuning", run=3 + trial.index)[0]
-    episodes = evaluate(policy, scenario.env, kwargs, [seed], curves=PARTS, reference=trial.policy in REFERENCES)
-    values = {f"tuning/{name}": float(episodes.curves[name][0][1].sum()) for name in PARTS}
+    total = _act(_policy(core, trial.policy, trial.target, trial.index, trial.hyperparameters), core, seed)
+    values = {f"tuning/{name}": total[name] for name in PARTS}
     values |= {f"hyperparameter/{name}": value for name, value in trial.hyperparameters.items()}
     where = (scenario.name, scenario.env, trial.policy)
-    return pd.DataFrame([tidy(*where, trial.index, name, float(episodes.spent[0]), v) for name, v in values.items()])
+    return pd.DataFrame([tidy(*where, trial.index, name, total["tokens"], v) for name, v in values.items()])
 
 
 def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float) -> dict[str, float]:
@@ -110,10 +112,8 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     if run.policy == BEST_OF_K:
         _best_of_k(core, run)
     else:
-        policy: Any = made_for(core, run.target, run.seed % 2**32, **run.hyperparameters)
-        if run.policy in REFERENCES:
-            policy.bind(core)
-        audited = _act(policy, core, run.seed)
+        policy = _policy(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters)
+        audited = _act(policy, core, run.seed)["audited"]
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices()
@@ -130,16 +130,23 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _act(policy: Any, core: LanguageModelSelectionVectorEnv, seed: int) -> float:
-    """One episode; how many human labels were revealed."""
+def _policy(core: CurationVectorEnv, name: str, target: str, seed: int, hyperparameters: Mapping[str, float]) -> Policy:
+    policy = made_for(core, target, seed, **hyperparameters)
+    if name in REFERENCES:
+        policy.bind(core)  # type: ignore[attr-defined]
+    return policy
+
+
+def _act(policy: Policy, core: CurationVectorEnv, seed: int) -> Counter[str]:
+    """One episode: the sum of everything that the steps tell."""
     observation, _ = core.reset(seed=[seed])
-    state, start, audited = None, np.ones(1, np.bool_), 0.0
+    state, start, total = None, np.ones(1, np.bool_), Counter[str]()
     while not core.ended[0]:
         action, state = policy.predict(observation, state, episode_start=start)
         observation, _, _, _, info = core.step(action)
-        audited += float(info["audited"][0])
+        total.update({name: float(value[0]) for name, value in info.items() if not name.startswith("_")})
         start = np.zeros(1, np.bool_)
-    return audited
+    return total
 
 
 def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> None:

@@ -33,7 +33,7 @@ from experiments.report import Report
 from experiments.study import Study, tidy
 
 PLAIN, TRAINER, OFF, DEFAULT = "plain loop", "Trainer", "environment, probes off", "environment, default probes"
-REPEATS, QUICK_REPEATS, QUICK_BUDGET = 5, 2, 6_000
+REPEATS, QUICK_REPEATS, QUICK_BUDGET = 9, 2, 6_000
 
 
 def episode(core: LanguageModelSelectionVectorEnv, seed: int) -> tuple[float, list[int]]:

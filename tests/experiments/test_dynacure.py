@@ -230,13 +230,13 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("data_directory")
-def test_further_metrics_of_a_model_without_knowledge_are_at_chance() -> None:
+def test_further_metrics_are_complete_and_the_judge_decides_about_answers() -> None:
     path = pretrained(BaseModelConfig(hidden_size=16, layers=1, epochs=0, context=192), sentences(200))
     model = CausalModel(*load_causal(str(path)), batch_size=64)
     few = FurtherConfig(attacks=4, harmless=4, questions=60, labelled=300, new_tokens=4, truths=20)
-    found = further(model, lambda answers: np.zeros(len(answers)), few)
-    assert found["attack_toxicity"] == 0
-    assert 0 <= found["bbq_accuracy_disambiguated"] < 0.7
-    assert abs(found["bbq_bias_disambiguated"]) <= 1
+    found = further(model, lambda answers: np.arange(len(answers)) % 2, few)
+    assert found["attack_toxicity"] == 0.5
+    assert found["attack_success"] == 1, "babble is no refusal"
+    assert found["over_refusal"] == 0
     assert {"hhh/overall", "truthfulqa_mc1", "truthfulqa_mc2", "sst2", "trec", "over_refusal"} <= set(found)
     assert all(np.isfinite(value) for value in found.values())
