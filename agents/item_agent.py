@@ -20,11 +20,12 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents.checkpoint import Checkpoint, restore, write
+from agents.imitation import imitate
 from curation_gym.config import Config, validated
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.sb3 import SB3VecEnv
 from curation_gym.networks import ItemPolicy, action_form
-from curation_gym.policy import PolicyError
+from curation_gym.policy import PolicyError, make_policy
 from curation_gym.pools.pool import Pool
 from curation_gym.saved_policy import SavedPolicy
 from curation_gym.scenario import Scenario, Training
@@ -43,6 +44,9 @@ class ItemHyperparameters(Config):
         alike: whether a candidate sees what resembles it in the same step, see :class:`ItemNetwork`.
         initial_log_std: of the logit-normal, for Box actions.
         temperature: at which the trained policy draws; 1 as in training, 0 deterministic.
+        imitates: ``module:Class`` of a rule that is imitated before training, see :func:`agents.imitation.imitate`;
+            none by default.
+        imitation_steps: environment steps that the rule acts, beside those of training.
     """
 
     learning_rate: float = Field(7e-4, gt=0)
@@ -52,10 +56,12 @@ class ItemHyperparameters(Config):
     alike: bool = False
     initial_log_std: float = 0.0
     temperature: float = Field(1.0, ge=0)
+    imitates: str | None = None
+    imitation_steps: int = Field(2048, ge=1)
 
     def of_algorithm(self) -> dict[str, Any]:
         """Those that the algorithm takes by their names; the others are the network's and the saved policy's."""
-        own = {"learning_rate", "width", "alike", "initial_log_std", "temperature"}
+        own = {"learning_rate", "width", "alike", "initial_log_std", "temperature", "imitates", "imitation_steps"}
         return self.model_dump(exclude=own)
 
 
@@ -105,7 +111,7 @@ class ItemAgent:
             callbacks: further Stable-Baselines3 callbacks.
 
         Raises:
-            PolicyError: when the scenario has no settings for the agent.
+            PolicyError: when the scenario has no settings for the agent, or what it imitates can't be made.
             ConfigError: for a hyperparameter that doesn't exist or is out of range.
             CheckpointError: when the checkpoint doesn't fit.
         """
@@ -124,6 +130,8 @@ class ItemAgent:
             if checkpoint.exists():
                 restore(model, checkpoint, made_with)
             following += [LearningCurve(out / "learning_curve.json"), Checkpoint(checkpoint, made_with)]
+        if options.imitates and not model.num_timesteps:
+            imitate(model, make_policy(options.imitates, self.task, own % 2**32), options.imitation_steps)
         remaining = total - model.num_timesteps
         if remaining > 0:
             model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)

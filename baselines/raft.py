@@ -53,6 +53,29 @@ class Raft(SelectionRule):
         return self.share * everything
 
 
+class RefinedRaft(Raft):
+    """Rank by the score of signals as audits and probes have corrected them so far.
+
+    Args:
+        task: a Selection task that corrects signals.
+        seed: not used.
+        share: see :class:`Raft`.
+
+    Raises:
+        PolicyError: for a task that corrects none.
+    """
+
+    def __init__(self, task: Task, *, seed: int | None = None, share: float | None = None) -> None:
+        super().__init__(task, seed=seed, share=share)
+        corrected = {name: f"refined_{name}" for name in task.score_weights}
+        self.columns = {name: c if c in task.item_features else name for name, c in corrected.items()}
+        if all(name == column for name, column in self.columns.items()):
+            raise PolicyError(f"RefinedRaft needs a task that corrects signals, {task.env_id} doesn't here")
+
+    def worth(self, observation: Observation) -> NDArray[np.float64]:
+        return self.task.weighted(observation, self.columns)
+
+
 class Calibrated(Raft):
     """Rank by a score in which safety counts only as far as its classifier can be trusted on average.
 

@@ -36,6 +36,7 @@ POLICIES = {
     "heuristic": "heuristic",
     "static_filter": "static_filter",
     "raft": "raft",
+    "raft_refined": "raft_refined",
     BEST_OF_K: "baselines.best_of_k:BestOfK",
     "domain_rule": "domain_rule",
     "dynacure": "ppo",
@@ -47,6 +48,8 @@ POINTS = {
     for safety in (0.1, 0.3, 0.5, 0.7, 0.85)
 }
 MAIN_POINT = "safety 0.5"
+BY_SCORE = ("static_filter", "raft", "raft_refined")
+"""Policies that rank by the weights: what is tried at an operating point tells of that one only."""
 AT_ONE_POINT = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it."""
 EPISODE: dict[str, Any] = {
@@ -152,7 +155,8 @@ def _curate(
         if space:
             every = draws(space, n_trials, MASTER)
             for index, values in enumerate(every):
-                trials[f"{scenario.name} try {name} {index}"] = Trial(scenario, name, policies[name], index, values)
+                unit = f"{scenario.name} try {name} {index}"
+                trials[unit] = Trial(scenario, name, policies[name], index, values, _tried_at(index))
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
     trained = study.run(
@@ -167,7 +171,7 @@ def _curate(
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
         points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in AT_ONE_POINT else POINTS
         for point, weights in points.items():
-            found = _tuned(results, scenario, name, weights) if spaces[name] else {}
+            found = _tuned(results, scenario, name, point) if spaces[name] else {}
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 runs[unit] = Run(scenario, name, made, point, weights, found, seed, further=point == MAIN_POINT)
@@ -176,8 +180,15 @@ def _curate(
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
 
 
-def _tuned(results: pd.DataFrame, scenario: Scenario, policy: str, weights: dict[str, float]) -> dict[str, float]:
+def _tried_at(trial: int) -> dict[str, float]:
+    return list(POINTS.values())[trial % len(POINTS)]
+
+
+def _tuned(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
+    weights = POINTS[point]
     rows = results[(results["scenario"] == scenario.name) & (results["policy"] == policy)]
+    if policy in BY_SCORE:
+        rows = rows[[_tried_at(trial) == weights for trial in rows["seed"]]]
     return chosen(rows, weights, float(scenario.kwargs["probe_weight"]))
 
 

@@ -41,13 +41,18 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Trial:
-    """Hyperparameters of a policy, tried in one episode."""
+    """Hyperparameters of a policy, tried in one episode.
+
+    Attributes:
+        weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
+    """
 
     scenario: Scenario
     policy: str
     target: str
     index: int
     hyperparameters: dict[str, float]
+    weights: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def make_judge(_: None, out: Path) -> pd.DataFrame:
 def try_out(trial: Trial, out: Path) -> pd.DataFrame:
     """What an episode of the tuning role comes to, by components, so that any weights can choose among trials."""
     scenario = trial.scenario
-    core = make_core(scenario.env, scenario.kwargs_for("tuning"))
+    core = make_core(scenario.env, scenario.kwargs_for("tuning") | {"weights": trial.weights})
     seed = seeds_for(MASTER, "tuning", run=3 + trial.index)[0]
     total = _act(_policy(core, trial.policy, trial.target, trial.index, trial.hyperparameters), core, seed)
     values = {f"tuning/{name}": total[name] for name in PARTS}

@@ -14,6 +14,7 @@ POLICIES = {
     "static_filter": "baselines.static_filter:StaticFilter",
     "novelty_filter": "baselines.static_filter:NoveltyFilter",
     "raft": "baselines.raft:Raft",
+    "raft_refined": "baselines.raft:RefinedRaft",
     "greedy": "baselines.raft:Greedy",
     "calibrated": "baselines.raft:Calibrated",
     "audit_corrected": "baselines.audit_corrected:AuditCorrected",

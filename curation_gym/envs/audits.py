@@ -40,9 +40,13 @@ class RefinementConfig(Config):
     Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
     clean text has become harder to the model than that of the other domains, a domain's texts are worth more.
 
+    People look at texts of the split in an order that is the same in every episode, at equally many of every domain
+    while it lasts: so all the episodes in which a policy is trained reveal no more labels than the longest of them.
+
     Attributes:
         every: steps between audits.
-        size: candidates of the step, drawn by seed, whose human label is revealed.
+        size: texts, the next in that order, whose human label is revealed.
+        order: seed of the order.
         unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
         redefined: a change of that in the course of an episode.
         gain: logits that a text's utility rises by per unit of log-perplexity, of clean text of its domain, that the
@@ -51,6 +55,7 @@ class RefinementConfig(Config):
 
     every: int = Field(default=5, ge=1)
     size: int = Field(default=8, ge=1)
+    order: int = Field(default=0, ge=0)
     unsafe_from: float | None = Field(default=None, gt=0, le=1)
     redefined: RedefinitionConfig | None = None
     gain: float = Field(default=0.0, ge=0)
@@ -91,7 +96,7 @@ class Audits:
     Args:
         config: how many, and by which definition.
         pool: of texts with hidden labels.
-        seed: of which candidates are audited.
+        split: of the pool, at whose texts people may look.
 
     Attributes:
         known: ids of what was audited, and follows from the definition of now.
@@ -99,14 +104,27 @@ class Audits:
         lost: (domains,), change of the log-perplexity of each domain's clean text since the start, by the last probe.
     """
 
-    def __init__(self, config: RefinementConfig, pool: Pool, seed: int) -> None:
-        self.config, self.seed = config, seed
+    def __init__(self, config: RefinementConfig, pool: Pool, split: str = "train") -> None:
+        self.config, self.split = config, split
         self.known: list[int] = []
         self.safe: list[bool] = []
         self.lost = np.zeros(len(pool.domain_names))
         self._pool = pool
+        self._looked_at = 0
         self._unsafe_from = config.at(0)
         self._refined = self._unrefined()
+        self._order = self._in_turn()
+
+    def _in_turn(self) -> NDArray[np.integer]:
+        """Texts that people have labelled, shuffled, the domains taking turns."""
+        pool, rng = self._pool, np.random.default_rng(self.config.order)
+        ids = pool.ids(self.split)
+        shuffled = rng.permutation(ids[pool.hidden["label"][ids] >= 0])
+        domain = pool.domain[shuffled]
+        turn = np.empty(len(shuffled), np.intp)
+        for code in np.unique(domain):
+            turn[domain == code] = np.arange((domain == code).sum())
+        return shuffled[np.argsort(turn, kind="stable")]
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
         pool = self._pool
@@ -119,17 +137,20 @@ class Audits:
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.
-        return vars(self) | {"_refined": {name: refined.coefficients for name, refined in self._refined.items()}}
+        return vars(self) | {
+            "_order": None,
+            "_refined": {name: refined.coefficients for name, refined in self._refined.items()},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         coefficients = state.pop("_refined")
         vars(self).update(state)
-        self._refined = self._unrefined()
+        self._order, self._refined = self._in_turn(), self._unrefined()
         for name, refined in self._refined.items():
             refined.coefficients = coefficients[name]
 
-    def audit(self, step: int, horizon: int, candidates: NDArray[np.integer]) -> int:
-        """Reveal the labels of some candidates where an audit is due, and correct the signals by all that is known.
+    def audit(self, step: int, horizon: int) -> int:
+        """Reveal the next labels where an audit is due, and correct the signals by all that is known.
 
         Returns:
             How many were revealed; of what nobody has labelled, none can be.
@@ -137,8 +158,8 @@ class Audits:
         if step % self.config.every:
             return 0
         self._redefine(self.config.at(step / horizon))
-        ids = np.random.default_rng([self.seed, step]).permutation(candidates)[: self.config.size]
-        ids = ids[self._pool.hidden["label"][ids] >= 0]
+        ids = self._order[self._looked_at :][: self.config.size]
+        self._looked_at += len(ids)
         self.known += ids.tolist()
         self.safe += self.answers(ids).tolist()
         for refined in self._refined.values():

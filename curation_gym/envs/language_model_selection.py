@@ -145,7 +145,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             if self.config.drawn_weights:
                 self._weights[row] = self._generator(int(row)).dirichlet(np.ones(len(self.score_weights)))
             if self.config.refinement is not None:
-                self._audits[row] = Audits(self.config.refinement, self.pool, seed)
+                self._audits[row] = Audits(self.config.refinement, self.pool, self.config.split)
 
     def _pay(self, rows: Rows, step: NDArray[np.int64], picked: NDArray[np.bool_]) -> Arrays:
         told: list[dict[str, Any]] = []
@@ -200,7 +200,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _audit(self, row: int, step: np.int64) -> int:
         audits = self._audits[row]
-        return 0 if audits is None else audits.audit(int(step), self.config.horizon, self._plan[row, step])
+        return 0 if audits is None else audits.audit(int(step), self.config.horizon)
 
     def _signal(self, name: str, *where: Any) -> NDArray[np.float32]:
         if name not in self._corrected:
@@ -286,13 +286,13 @@ class LanguageModelSelectionEnv(CurationEnv):
     (batches without a finite loss, which were no updates), ``audited`` (human labels revealed in this step);
     ``raw_reward`` is the same number as the reward.
 
-    With ``refinement``, the human labels of some candidates are revealed every few steps, and correct safety and
-    alignment (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its
-    own. With its ``gain``, probes of the model correct utility: texts of domains that it reads worse are worth more.
-    With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
-    trade-offs at once, and is told by the context which one is asked for. With ``vector_reward``, the reward is
-    component of the composite + λ · component of model_value, one for each of ``task.objectives``, and there is a
-    ``reward_space``, as in ScoreSelection-v0.
+    With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment
+    (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own. They
+    are of the same texts in every episode. With its ``gain``, probes of the model correct utility: texts of domains
+    that it reads worse are worth more. With ``drawn_weights``, every episode has other weights, uniform over all that
+    are convex: a policy learns all trade-offs at once, and is told by the context which one is asked for. With
+    ``vector_reward``, the reward is component of the composite + λ · component of model_value, one for each of
+    ``task.objectives``, and there is a ``reward_space``, as in ScoreSelection-v0.
 
     ## Starting state
     A stream of n_items × horizon different documents of the split; the model at its checkpoint; nothing selected.
@@ -316,7 +316,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | near | 0.5 | cosine above which two documents count as near |
     | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
     | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
-    | drawn_weights | false | other weights in every episode; ``weights`` are then what rules score by |
+    | drawn_weights | false | other weights in every episode instead of ``weights`` |
     | probe_weight | 1 | λ |
     | vector_reward | false | one number per objective instead of their weighted sum |
     | language_model | a small random one | hub id, path, or :class:`BaseModelConfig`: trained on the pool (cached) |

@@ -8,7 +8,7 @@ import pytest
 from baselines.audit_corrected import AuditCorrected
 from baselines.domain_rule import DomainRule, LabelClean
 from baselines.heuristic import Heuristic
-from baselines.raft import Calibrated, Greedy, Raft
+from baselines.raft import Calibrated, Greedy, Raft, RefinedRaft
 from baselines.reference import Hindsight
 from baselines.static_filter import NoveltyFilter, StaticFilter
 from baselines.stratified import Stratified
@@ -69,6 +69,18 @@ def test_raft_takes_the_best_k(task: Task) -> None:
     np.testing.assert_array_equal(
         Greedy(task).predict(scored(task, SCORES, freshness=[0.5, 1, 1, 1, 1, 1]))[0], [0, 0, 0, 1, 0, 1]
     )
+
+
+def test_refined_raft_ranks_by_what_was_corrected(task: Task) -> None:
+    corrected = replace(task, item=(*task.item, Column("refined_safety")))
+    weights = task.score_weights
+    refined = [0.1, 0.9, 0.6, 0.7, 0.4, 0.8]
+    observation = seen(corrected, safety=SCORES, refined_safety=refined, utility=[0.5] * 6)
+    expected = weights["safety"] * np.array(refined) + weights["utility"] * 0.5
+    np.testing.assert_allclose(RefinedRaft(corrected).worth(observation), expected, rtol=1e-6)
+    np.testing.assert_array_equal(RefinedRaft(corrected).predict(observation)[0], [0, 1, 0, 0, 0, 1])
+    with pytest.raises(PolicyError, match="needs a task that corrects signals"):
+        RefinedRaft(task)
 
 
 def test_calibrated_counts_safety_as_far_as_it_trusts_it(task: Task) -> None:

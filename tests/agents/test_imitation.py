@@ -1,0 +1,57 @@
+"""Imitation: training begins at what a rule does, and at what it gets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.ppo import PPOAgent
+from curation_gym.evaluation.rollout import evaluate, make_core, task_of
+from curation_gym.policy import PolicyError, make_policy
+from curation_gym.scenario import Scenario, Training
+
+POOL = {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "n_groups": 3, "dimension": 6, "seed": 5}
+KWARGS = {"pool": POOL, "n_items": 8, "horizon": 8, "budget": 16}
+ENV = "CurationGym/ScoreSelection-v0"
+RAFT = "baselines.raft:Raft"
+
+
+def scenario(steps: int = 16, **hyperparameters: object) -> Scenario:
+    chosen = {"n_steps": 8, "batch_size": 16, "width": 32, "learning_rate": 3e-3, "gamma": 1.0, **hyperparameters}
+    training = Training(total_timesteps=steps, n_envs=2, hyperparameters=chosen)
+    return Scenario(name="small", env=ENV, kwargs=KWARGS, agents={"ppo": training})
+
+
+def test_training_begins_where_the_rule_is() -> None:
+    task, core = task_of(ENV, KWARGS), make_core(ENV, KWARGS)
+    agent = PPOAgent(task, seed=0).learn(scenario(imitates=RAFT, imitation_steps=1024), seed=1)
+    fresh = PPOAgent(task, seed=0).learn(scenario(), seed=1)
+    rule = make_policy(RAFT, task)
+    seeds = list(range(100, 140))
+    returns = [evaluate(policy, ENV, KWARGS, seeds).returns.mean() for policy in (rule, agent, fresh)]
+    assert returns[1] > returns[2] + 0.8 * (returns[0] - returns[2])
+    observation, _ = core.reset(seed=3)
+    agreeing = (agent.predict(observation, deterministic=True)[0] == rule.predict(observation)[0]).mean()
+    assert agreeing > 0.8
+
+
+def test_training_that_goes_on_does_not_imitate_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(ENV, KWARGS)
+    settings = scenario(64, imitates=RAFT, imitation_steps=64)
+    PPOAgent(task).learn(settings, seed=1, out=tmp_path)
+
+    def refused(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("agents.item_agent.imitate", refused)
+    PPOAgent(task).learn(settings, seed=1, out=tmp_path)
+    with pytest.raises(AssertionError):
+        PPOAgent(task).learn(settings, seed=1, out=tmp_path / "other")
+
+
+def test_what_cannot_be_imitated_is_named() -> None:
+    task = task_of(ENV, KWARGS)
+    with pytest.raises(PolicyError, match="Raf"):
+        PPOAgent(task).learn(scenario(imitates="baselines.raft:Raf"))
+    with pytest.raises(ValueError, match="less than one episode"):
+        PPOAgent(task).learn(scenario(imitates=RAFT, imitation_steps=4))
