@@ -40,13 +40,15 @@ class RefinementConfig(Config):
     Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
     clean text has become harder to the model than that of the other domains, a domain's texts are worth more.
 
-    People look at texts of the split in an order that is the same in every episode, at equally many of every domain
-    while it lasts: so all the episodes in which a policy is trained reveal no more labels than the longest of them.
+    People look at the same texts of the split in the same order in every episode: so all the episodes in which a policy
+    is trained reveal no more labels than the longest of them. The next text is of the domain in which it tells most:
+    domains get audits in proportion to the standard deviation of their labels (Neyman, "On the Two Different Aspects
+    of the Representative Method", JRSS 97, 1934), as far as it is known.
 
     Attributes:
         every: steps between audits.
-        size: texts, the next in that order, whose human label is revealed.
-        order: seed of the order.
+        size: texts, the next ones, whose human label is revealed.
+        order: seed of the order of each domain's texts.
         unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
         redefined: a change of that in the course of an episode.
         gain: logits that a text's utility rises by per unit of log-perplexity, of clean text of its domain, that the
@@ -110,21 +112,18 @@ class Audits:
         self.safe: list[bool] = []
         self.lost = np.zeros(len(pool.domain_names))
         self._pool = pool
-        self._looked_at = 0
+        self._looked_at = np.zeros(len(pool.domain_names), np.intp)
+        self._unsafe = np.zeros(len(pool.domain_names))
         self._unsafe_from = config.at(0)
         self._refined = self._unrefined()
-        self._order = self._in_turn()
+        self._queues = self._shuffled()
 
-    def _in_turn(self) -> NDArray[np.integer]:
-        """Texts that people have labelled, shuffled, the domains taking turns."""
+    def _shuffled(self) -> list[NDArray[np.integer]]:
+        """Of each domain, the texts that people have labelled, in the order in which they are looked at."""
         pool, rng = self._pool, np.random.default_rng(self.config.order)
         ids = pool.ids(self.split)
-        shuffled = rng.permutation(ids[pool.hidden["label"][ids] >= 0])
-        domain = pool.domain[shuffled]
-        turn = np.empty(len(shuffled), np.intp)
-        for code in np.unique(domain):
-            turn[domain == code] = np.arange((domain == code).sum())
-        return shuffled[np.argsort(turn, kind="stable")]
+        order = rng.permutation(ids[pool.hidden["label"][ids] >= 0])
+        return [order[pool.domain[order] == code] for code in range(len(pool.domain_names))]
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
         pool = self._pool
@@ -145,7 +144,7 @@ class Audits:
     def __setstate__(self, state: dict[str, Any]) -> None:
         coefficients = state.pop("_refined")
         vars(self).update(state)
-        self._order, self._refined = self._in_turn(), self._unrefined()
+        self._queues, self._refined = self._shuffled(), self._unrefined()
         for name, refined in self._refined.items():
             refined.coefficients = coefficients[name]
 
@@ -158,13 +157,27 @@ class Audits:
         if step % self.config.every:
             return 0
         self._redefine(self.config.at(step / horizon))
-        ids = self._order[self._looked_at :][: self.config.size]
-        self._looked_at += len(ids)
-        self.known += ids.tolist()
-        self.safe += self.answers(ids).tolist()
+        before = len(self.known)
+        for _ in range(self.config.size):
+            self._look()
         for refined in self._refined.values():
             refined.fit(self.known, self.safe)
-        return len(ids)
+        return len(self.known) - before
+
+    def _look(self) -> None:
+        """At one text of the domain whose labels vary most for how many of them are known."""
+        left = np.array([len(queue) for queue in self._queues]) > self._looked_at
+        if not left.any():
+            return
+        share = (self._unsafe + 1) / (self._looked_at + 2)
+        worth = np.sqrt(share * (1 - share)) / (self._looked_at + 1)
+        domain = int(np.where(left, worth, -1).argmax())
+        chosen = self._queues[domain][self._looked_at[domain], None]
+        safe = self.answers(chosen)
+        self.known += chosen.tolist()
+        self.safe += safe.tolist()
+        self._looked_at[domain] += 1
+        self._unsafe[domain] += not safe[0]
 
     def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
         """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
