@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from sklearn.cluster import MiniBatchKMeans
 
 from curation_gym.config import Config, validated
 from curation_gym.envs.audits import CLEAN
@@ -188,6 +189,42 @@ def curation(
     for group, named in mentions(pool.data["text"].take(ids).to_pylist()).items():
         found[f"false_positives/about/{group}"] = _share(~picked, clean & named)
     return {metric: value for metric, value in found.items() if not np.isnan(value)}
+
+
+FIFTHS, CLUSTERS = 5, 20
+
+
+def selection_rates(
+    pool: Pool, ids: NDArray[np.integer], picked: NDArray[np.bool_], price: NDArray[np.integer]
+) -> dict[str, float]:
+    """What a policy prefers and avoids: how much of what was shown it selected, by length, signal and topic.
+
+    Args:
+        pool, ids, picked, price: see :func:`curation`.
+
+    Returns:
+        ``rate/length/1`` … ``rate/length/5``, share of documents selected among the shortest fifth to the longest;
+        ``rate/SIGNAL/1`` …, likewise for every signal; ``rate/topic/0`` … among clusters of the embeddings (k-means),
+        and ``toxic/topic/0`` …, share of toxic documents there.
+    """
+    found = {}
+    columns = {"length": price[ids], **{name: np.asarray(values[ids]) for name, values in pool.signals.items()}}
+    for name, column in columns.items():
+        fifth = np.searchsorted(np.quantile(column, np.linspace(0, 1, FIFTHS + 1)[1:-1]), column)
+        found |= {f"rate/{name}/{part + 1}": _share(picked, fifth == part) for part in range(FIFTHS)}
+    topic, toxic = _topics(pool)[ids], pool.hidden["label"][ids] == 1 - CLEAN
+    for code in range(CLUSTERS):
+        found |= {
+            f"rate/topic/{code}": _share(picked, topic == code),
+            f"toxic/topic/{code}": _share(toxic, topic == code),
+        }
+    return {metric: value for metric, value in found.items() if not np.isnan(value)}
+
+
+def _topics(pool: Pool) -> NDArray[np.integer]:
+    """Cluster of every sample."""
+    k = min(CLUSTERS, len(pool))
+    return np.asarray(MiniBatchKMeans(k, n_init=3, random_state=0).fit_predict(np.asarray(pool.embeddings)))
 
 
 def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:

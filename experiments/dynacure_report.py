@@ -43,6 +43,10 @@ class CorpusResults:
         """Of a policy at a point, per seed."""
         return np.array([self._wide.loc[(name, seed), metric] for seed in self.seeds], np.float64)
 
+    def has(self, name: str, metric: str) -> bool:
+        """Whether it was measured of a policy at a point, on every seed."""
+        return metric in self._wide.columns and bool(np.isfinite(self.values(name, metric)).all())
+
     def metrics(self, prefix: str) -> list[str]:
         """Names of the metrics that begin with ``prefix``."""
         return sorted(str(metric) for metric in self._wide.columns if str(metric).startswith(prefix))
@@ -100,6 +104,34 @@ def who(r: CorpusResults) -> pd.DataFrame:
     )
 
 
+FURTHER = {
+    "attack_success": "attack success",
+    "attack_toxicity": "toxic answers to attacks",
+    "over_refusal": "over-refusal",
+    "bbq_bias_ambiguous": "BBQ bias, ambiguous",
+    "bbq_bias_disambiguated": "BBQ bias, disambiguated",
+    "bbq_accuracy_disambiguated": "BBQ accuracy, disambiguated",
+    "hhh/overall": "HHH",
+    "preference_accuracy": "HH-RLHF harmlessness",
+    "truthfulqa_mc1": "TruthfulQA MC1",
+    "truthfulqa_mc2": "TruthfulQA MC2",
+    "sst2": "SST-2 probe",
+    "trec": "TREC probe",
+}
+"""Metric → as shown, of what the proposal also hopes for."""
+
+
+def hopes(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy at the operating point where the proposal's other hopes were measured."""
+    rows = []
+    for names in r.points.values():
+        for name in names:
+            if r.has(name, "attack_success"):
+                told = {title: shown(interval(r.values(name, metric))) for metric, title in FURTHER.items()}
+                rows.append({"policy": name} | told)
+    return pd.DataFrame(rows)
+
+
 def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     """A row per policy: the area that it dominates, and how far ours is ahead."""
     rows = []
@@ -135,6 +167,14 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         "Each policy at its operating points, means over seeds; lines join those that none of its own beats.",
     )
     report.add_table(who(r), "What was selected, by people's labels.")
+    report.add_figure(
+        preferences_plot(r),
+        f"preferences-{corpus}",
+        "Share of documents selected: by length and signals, fifths of what was shown from the lowest to the highest; "
+        "by topic (clusters of embeddings), against the share of its documents that people call toxic.",
+    )
+    if len(told := hopes(r)):
+        report.add_table(told, "The proposal's other hopes, means with their 95 % intervals.")
 
 
 def trade_off_plot(r: CorpusResults) -> Figure:
@@ -151,6 +191,40 @@ def trade_off_plot(r: CorpusResults) -> Figure:
     axis.set_xlabel("toxicity of continuations ÷ no curation")
     axis.set_ylabel("perplexity of clean text ÷ no curation")
     axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def preferences_plot(r: CorpusResults) -> Figure:
+    """What policies prefer and avoid, each at its operating point in the middle; those that chose from candidates."""
+    middle = {policy: names[len(names) // 2] for policy, names in r.points.items()}
+    shown_ones = {policy: name for policy, name in middle.items() if r.has(name, "rate/length/1")}
+    by_fifth = sorted({metric.split("/")[1] for metric in r.metrics("rate/")} - {"topic"})
+    figure = Figure(figsize=(7.2, 2.4 * -(-(len(by_fifth) + 1) // 2)), layout="constrained")
+    axes = figure.subplots(-(-(len(by_fifth) + 1) // 2), 2, squeeze=False).ravel()
+    color = figures.colors(list(r.points))
+    for axis, column in zip(axes, by_fifth, strict=False):
+        metrics = r.metrics(f"rate/{column}/")
+        for policy, name in shown_ones.items():
+            axis.plot(
+                range(1, len(metrics) + 1),
+                [r.values(name, metric).mean() for metric in metrics],
+                color=color[policy],
+                label=policy,
+            )
+        axis.set_xlabel(f"fifth by {column}")
+        axis.set_xticks(range(1, len(metrics) + 1))
+    topics = [metric.rpartition("/")[2] for metric in r.metrics("rate/topic/")]
+    for policy, name in shown_ones.items():
+        rate, toxic = ([r.values(name, f"{what}/topic/{code}").mean() for code in topics] for what in ("rate", "toxic"))
+        axes[len(by_fifth)].plot(toxic, rate, "o", color=color[policy], markersize=3)
+    axes[len(by_fifth)].set_xlabel("share of toxic documents of a topic")
+    for axis in axes[: len(by_fifth) + 1]:
+        axis.set_ylabel("selected")
+        axis.set_ylim(0, None)
+    for axis in axes[len(by_fifth) + 1 :]:
+        axis.set_axis_off()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 

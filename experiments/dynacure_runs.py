@@ -24,7 +24,7 @@ from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.text_quality import text_quality
 from experiments.corpora import JUDGE, QUALITY_RULES, TEST_PREFERENCES
-from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation
+from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.policies import REFERENCES
 from experiments.study import tidy
@@ -122,7 +122,10 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices()
-    values = curation(core.pool, ids.ravel(), picked.ravel(), core.document_tokens) if len(ids) else {}
+    values = {}
+    if len(ids):
+        chosen_from = (core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
+        values = curation(*chosen_from) | selection_rates(*chosen_from)
     values.setdefault("tokens", float(learner.tokens))
     model = CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
     values |= _evaluation(core, out).measure(model, run.seed % 2**31)

@@ -20,9 +20,9 @@ from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
 from experiments import dynacure, dynacure_runs
 from experiments.dynacure import POINTS, scenario_of
-from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions
+from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
-from experiments.dynacure_report import WORST, CorpusResults, headline, hypervolumes, who
+from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
 from experiments.dynacure_runs import PARTS, chosen
 from experiments.study import Study, tidy
 from tests.texts import sentences
@@ -57,6 +57,24 @@ def test_who_was_filtered_is_counted_by_peoples_labels() -> None:
         "false_positives/about/muslim": 0,
     }
     assert found == pytest.approx(expected)
+
+
+def test_what_a_policy_prefers_is_told_by_fifths_and_topics() -> None:
+    rng = np.random.default_rng(0)
+    topic = np.arange(100) % 2
+    pool = Pool(
+        np.eye(2)[topic] + 0.01 * rng.standard_normal((100, 2)),
+        {"safety": rng.permutation(100) / 100},
+        hidden={"label": topic},
+        data=pa.table({"text": [str(i) for i in range(100)]}),
+    )
+    ids, length = rng.permutation(100), np.arange(100) + 1
+    found = selection_rates(pool, ids, np.asarray(pool.signals["safety"][ids] >= 0.9), length)
+    assert [found[f"rate/safety/{fifth}"] for fifth in range(1, 6)] == [0, 0, 0, 0, 0.5]
+    assert found["rate/length/1"] == (pool.signals["safety"][:20] >= 0.9).mean()
+    assert {found[metric] for metric in found if metric.startswith("toxic/topic/")} == {0, 1}
+    everything = selection_rates(pool, ids, np.ones(100, bool), length)
+    assert {everything[metric] for metric in everything if metric.startswith("rate/")} == {1}
 
 
 def test_a_group_is_named_by_whole_words() -> None:
@@ -170,7 +188,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
-    monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: {"sst2": 0.5})
+    monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
     monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
     monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
     monkeypatch.setattr(Study, "run", run_here)
@@ -227,6 +245,8 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
+    assert "BBQ bias, ambiguous" in report
+    assert (tmp_path / "out" / "figures" / "preferences-small.png").exists()
 
 
 @pytest.mark.usefixtures("data_directory")
