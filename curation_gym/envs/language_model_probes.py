@@ -168,25 +168,26 @@ class Probes:
     def measure(self, learner: LanguageModelLearner) -> Probe:
         """Probe the model as it is; it isn't changed."""
         config = self.config
-        model = CausalModel(learner.model, learner.tokenizer, batch_size=self.config.batch_size)
-        toxicity, preference = float("nan"), float("nan")
-        scorer = self.scorer
-        if scorer is not None:
-            samples = model.generate(
-                self._prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=config.seed
-            )
-            texts = [text for row in samples for text in row]
-            safe = judged(lambda some: scorer(list(some)), texts)
-            toxicity = 1 - float(np.mean(safe))
+        model = CausalModel(learner.model, learner.tokenizer, batch_size=config.batch_size)
         clean = [tokens[: model.max_length + 1] for tokens in self._clean]
         predicted = np.array([len(tokens) - 1 for tokens in clean])
-        loss = -model.score_tokens(clean, predicted.tolist())
-        by_domain = np.bincount(self._of, loss) / np.bincount(self._of, predicted)
-        if self._pairs:
-            texts = [text for pair in self._pairs for text in pair]
-            total = model.log_likelihood([""] * len(texts), texts).per("token").reshape(-1, 2)
-            preference = float(np.mean((total[:, 0] > total[:, 1]) + 0.5 * (total[:, 0] == total[:, 1])))
-        return Probe(toxicity, by_domain, preference)
+        paired = [text for pair in self._pairs for text in pair]
+        samples: list[list[str]] = []
+        toxicity, preference = float("nan"), float("nan")
+        with learner.computing():
+            if self._prompts:
+                samples = model.generate(
+                    self._prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=config.seed
+                )
+            loss = -model.score_tokens(clean, predicted.tolist())
+            if paired:
+                total = model.log_likelihood([""] * len(paired), paired).per("token").reshape(-1, 2)
+                preference = float(np.mean((total[:, 0] > total[:, 1]) + 0.5 * (total[:, 0] == total[:, 1])))
+        # What scores isn't the model: it computes as it always does.
+        if (scorer := self.scorer) is not None:
+            safe = judged(lambda some: scorer(list(some)), [text for row in samples for text in row])
+            toxicity = 1 - float(np.mean(safe))
+        return Probe(toxicity, np.bincount(self._of, loss) / np.bincount(self._of, predicted), preference)
 
 
 @lru_cache(maxsize=2)

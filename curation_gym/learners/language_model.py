@@ -112,9 +112,8 @@ class LanguageModelLearner:
     def _update(self, batch: Tensor) -> None:
         config, scale = self.config, self._schedule(min(self.tokens / max(self.total_tokens, 1), 1.0))
         self._optimizer.zero_grad(set_to_none=True)
-        half = config.precision == "bfloat16"
         with self._seeded():
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            with self.computing():
                 loss: Tensor = self.model(input_ids=batch, labels=batch).loss
             loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.max_norm)
@@ -135,6 +134,10 @@ class LanguageModelLearner:
         self._in_a_row = 0
         self.updates += 1
         self._losses.append(float(loss.detach()))
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Where the model computes as precisely as in training."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     @property
     def _schedule(self) -> Schedule:

@@ -297,3 +297,15 @@ def test_bad_arguments_are_named(model: str, changes: dict[str, Any], message: s
         changes, message = {"language_model": str(tmp_path)}, "AutoModelForCausalLM can't load"
     with pytest.raises((ConfigError, ValueError), match=message):
         make(model, **changes)
+
+
+def test_probes_compute_as_training_does(model: str) -> None:
+    half = make(model, fine_tuning=TUNING | {"precision": "bfloat16"})
+    dtypes = set()
+    embedding = half.learners[0].model.get_output_embeddings()
+    embedding.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
+    half.probes.measure(half.learners[0])
+    assert dtypes == {torch.bfloat16}
+    exact = make(model).probes.measure(make(model).learners[0])
+    close = half.probes.measure(half.learners[0])
+    np.testing.assert_allclose(close.log_perplexity, exact.log_perplexity, rtol=0.01)
