@@ -7,11 +7,13 @@ sees of the state, where training begins, REINFORCE in the place of PPO. They ar
 unchanged policy, which learned all trade-offs at once, also over the corners of the weights.
 """
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 import typer
 
+from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.learners.base_model import model_of
@@ -23,22 +25,42 @@ from experiments.dynacure_report import BASE, OURS, CorpusResults
 from experiments.dynacure_runs import Run, judged_run, make_judge
 from experiments.policies import POLICIES
 from experiments.report import Report
-from experiments.study import Study, StudyError, say
+from experiments.study import Study, StudyError
 from experiments.umc_report import shown
 from experiments.units import MASTER, Entrant, train
 
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
-CHANGES: dict[str, dict[str, Any]] = {
-    OURS: {},
-    "probe_weight_0": {"probe_weight": 0.0},
-    "probe_weight_20": {"probe_weight": 20.0},
-    "without_gain": {"refinement": {"gain": 0.0}},
-    "without_refinement": {"refinement": None},
-    **{f"without_{group}": {"hide": [group]} for group in HIDEABLE},
+WITHOUT_IMITATION = "without_imitation"
+
+
+class Change(NamedTuple):
+    """What is changed.
+
+    Attributes:
+        environment: its arguments in every role.
+        hyperparameters: of the agent.
+        agent: which.
+        base: what it is compared with.
+    """
+
+    environment: Mapping[str, Any] = {}
+    hyperparameters: Mapping[str, Any] = {}
+    agent: str = "ppo"
+    base: str = OURS
+
+
+CHANGES = {
+    OURS: Change(),
+    "probe_weight_0": Change({"probe_weight": 0.0}),
+    "probe_weight_20": Change({"probe_weight": 20.0}),
+    "without_gain": Change({"refinement": {"gain": 0.0}}),
+    "without_refinement": Change({"refinement": None}, {"imitates": "baselines.raft:Raft"}),
+    "reinforce": Change(agent="reinforce"),
+    WITHOUT_IMITATION: Change(hyperparameters={"imitates": None}),
+    # A rule can't be followed by what doesn't see what the rule sees.
+    **{f"without_{group}": Change({"hide": [group]}, {"imitates": None}, base=WITHOUT_IMITATION) for group in HIDEABLE},
 }
-"""Name → arguments of the environment, in every role."""
-WITHOUT_IMITATION, REINFORCE = "without_imitation", "reinforce"
 CORNERS = {
     "safety 1": {"safety": 1.0, "alignment": 0.0, "utility": 0.0},
     "alignment 1": {"safety": 0.0, "alignment": 1.0, "utility": 0.0},
@@ -102,37 +124,32 @@ def main(
     raise typer.Exit(status)
 
 
-def changed(scenario: Scenario, change: dict[str, Any]) -> Scenario:
-    """The scenario with other arguments of its environment in every role; mappings are merged, None removes."""
-    kwargs = dict(scenario.kwargs)
-    roles = scenario.overrides.model_dump()
-    for name, value in change.items():
+def changed(scenario: Scenario, change: Change) -> Scenario:
+    """The scenario with other arguments in every role; mappings are merged, None removes."""
+    kwargs, roles = dict(scenario.kwargs), scenario.overrides.model_dump()
+    for name, value in change.environment.items():
         kwargs[name] = {**kwargs.get(name, {}), **value} if isinstance(value, dict) else value
         if value is None:
             for override in roles.values():
                 override.pop(name, None)
-    return scenario.model_copy(update={"kwargs": kwargs, "overrides": scenario.overrides.model_validate(roles)})
+    settings = scenario.agents[change.agent]
+    settings = settings.model_copy(update={"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)})
+    agents = scenario.agents | {change.agent: settings}
+    overrides = scenario.overrides.model_validate(roles)
+    return scenario.model_copy(update={"kwargs": kwargs, "overrides": overrides, "agents": agents})
 
 
 def _chosen(scenario: Scenario, names: list[str] | None) -> dict[str, Entrant]:
-    """Name → what is trained; the unchanged policy always."""
-    known = (*CHANGES, WITHOUT_IMITATION, REINFORCE)
-    if unknown := sorted(set(names or ()) - set(known)):
-        raise StudyError(f"unknown change {unknown[0]!r}; there are {', '.join(known)}")
-    wanted = dict.fromkeys([OURS, *(names or known)])
-    return {name: _entrant(scenario, name) for name in wanted}
-
-
-def _entrant(scenario: Scenario, name: str) -> Entrant:
-    if name == REINFORCE:
-        return Entrant(scenario, name, POLICIES["reinforce"], tuned=False, trained=True)
-    if name == WITHOUT_IMITATION:
-        settings = scenario.agents["ppo"]
-        without = settings.model_copy(update={"hyperparameters": settings.hyperparameters | {"imitates": None}})
-        scenario = scenario.model_copy(update={"agents": scenario.agents | {"ppo": without}})
-    else:
-        scenario = changed(scenario, CHANGES[name])
-    return Entrant(scenario, name, POLICIES["ppo"], tuned=False, trained=True)
+    """Name → what is trained; what each is compared with is, too."""
+    if unknown := sorted(set(names or ()) - set(CHANGES)):
+        raise StudyError(f"unknown change {unknown[0]!r}; there are {', '.join(CHANGES)}")
+    wanted = {OURS, *(names or CHANGES)}
+    wanted |= {CHANGES[name].base for name in wanted}
+    return {
+        name: Entrant(changed(scenario, change), name, POLICIES[change.agent], tuned=False, trained=True)
+        for name, change in CHANGES.items()
+        if name in wanted
+    }
 
 
 def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], trained: set[str], seed: int) -> list[Run]:
@@ -150,10 +167,10 @@ def _add_tables(report: Report, r: CorpusResults) -> Report:
     if not r.seeds:
         return report.add_text("No seed has all changes yet.")
     changes = [name for name in r.points if name != BASE]
-    ours = f"{OURS}@{MAIN_POINT}"
     report.add_table(
-        pd.DataFrame([_row(r, f"{name}@{MAIN_POINT}", ours) for name in changes]),
-        f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to {OURS}, with 95 % intervals.",
+        pd.DataFrame([_row(r, name) for name in changes]),
+        f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
+        "intervals.",
     )
     corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points[OURS]]
     return report.add_table(pd.DataFrame(corners), f"{OURS} over the weights of the objectives.")
@@ -166,14 +183,13 @@ def _values(r: CorpusResults, name: str) -> dict[str, str]:
     }
 
 
-def _row(r: CorpusResults, name: str, ours: str) -> dict[str, str]:
-    row = {"change": name.partition("@")[0]}
+def _row(r: CorpusResults, change: str) -> dict[str, str]:
+    base = CHANGES[change].base
+    row = {"change": change, "compared with": "" if change == base else base}
     for metric, title in COMPARED.items():
-        row[title] = shown(interval(r.values(name, metric)))
-        difference = (
-            "" if name == ours else shown(paired_difference([r.values(name, metric)], [r.values(ours, metric)]))
-        )
-        row[f"{title}, difference"] = difference
+        ours, theirs = (r.values(f"{name}@{MAIN_POINT}", metric) for name in (change, base))
+        row[title] = shown(interval(ours))
+        row[f"{title}, difference"] = "" if change == base else shown(paired_difference([ours], [theirs]))
     return row
 
 

@@ -18,7 +18,8 @@ from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import dynacure, dynacure_runs
+from experiments import ablations, dynacure, dynacure_runs
+from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
@@ -199,8 +200,11 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
     scenario["kwargs"]["probes"] = {"every": 3, "clean": 4, "pairs": 8, "prompts": 0, "prompt_tokens": 4}
     scenario["overrides"] = {}
+    trained = {"total_timesteps": 16, "n_envs": 2}
+    imitating = {"n_steps": 4, "batch_size": 4, "imitates": "baselines.raft:RefinedRaft", "imitation_steps": 24}
     scenario["agents"] = {
-        "ppo": {"total_timesteps": 16, "n_envs": 2, "hyperparameters": {"n_steps": 4, "batch_size": 4}}
+        "ppo": trained | {"hyperparameters": imitating},
+        "reinforce": trained | {"hyperparameters": {"batch_size": 8}},
     }
     path = tmp_path / "dynacure.yaml"
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
@@ -247,6 +251,40 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert "clean left out, posts" in report
     assert "BBQ bias, ambiguous" in report
     assert (tmp_path / "out" / "figures" / "preferences-small.png").exists()
+
+
+def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
+    some = ["without_refinement", "without_embedding", "without_imitation", "reinforce"]
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(_app(), [*options, *(part for name in some for part in ("--change", name))])
+    assert told.exit_code == 0, told.output
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    names = set(results["policy"])
+    assert {f"{name}@safety 0.5" for name in ("none", "dynacure", *some)} <= names
+    assert {name.partition("@")[2] for name in names if name.startswith("dynacure@")} == {"safety 0.5", *CORNERS}
+    audits = results[results["metric"] == "audits"].groupby("policy")["value"].mean()
+    assert audits["without_refinement@safety 0.5"] == 0 < audits["dynacure@safety 0.5"]
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "fraction toxic, difference" in report
+    assert "alignment 1" in report
+
+
+def test_a_change_reaches_every_role() -> None:
+    scenario = scenario_of("mixed")
+    without = changed(scenario, CHANGES["without_refinement"])
+    weaker = changed(scenario, CHANGES["without_gain"])
+    for role in ("training", "tuning", "evaluation"):
+        assert without.kwargs_for(role)["refinement"] is None
+        refinement = scenario.kwargs_for(role)["refinement"]
+        assert weaker.kwargs_for(role)["refinement"] == refinement | {"gain": 0}
+        assert refinement["gain"] > 0
+    assert CliRunner().invoke(_app(), ["--change", "without_luck"]).exit_code == 2
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(add_completion=False)
+    app.command()(ablations.main)
+    return app
 
 
 @pytest.mark.usefixtures("data_directory")
