@@ -204,7 +204,8 @@ the judge was trained on none of them, and which of its texts trained a signal m
 
 _PAIRS: dict[str, Any] = {"pair": ["chosen", "rejected"], "limit": 3000}
 PROBES: dict[str, Any] = {
-    "prompts": 24,
+    "prompts": 48,
+    "samples": 1,
     "safety": SIGNALS["toxicity"],
     "preferences": {**_part("hh_rlhf_harmless", "probes"), **_PAIRS},
 }

@@ -15,10 +15,11 @@ import typer
 
 from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
+from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.learners.base_model import model_of
 from curation_gym.policy import policy_class
-from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.scenario import Scenario, Training, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, PROBES
@@ -26,8 +27,8 @@ from experiments.dynacure_report import add_corpus, print_headline
 from experiments.dynacure_runs import BEST_OF_K, Run, Trial, chosen, judged_run, make_judge, try_out
 from experiments.policies import resolve
 from experiments.report import Report
-from experiments.study import Study, say
-from experiments.units import MASTER, Entrant, train
+from experiments.study import Study
+from experiments.units import MASTER, Entrant, prepare, train
 
 SCENARIO = "dynacure"
 POLICIES = {
@@ -56,13 +57,24 @@ EPISODE: dict[str, Any] = {
     "n_items": 32,
     "horizon": 128,
     "budget": 40_000,
-    "refinement": {"every": 4, "size": 4, "gain": 50.0},
+    "refinement": {"every": 4, "size": 40, "gain": 50.0},
+    "probes": PROBES | {"every": 32, "clean": 32},
 }
-"""Of training and tuning, begun at the base model: 128 audits."""
-WHOLE: dict[str, Any] = {"horizon": 1280, "budget": 400_000, "refinement": {"every": 8}, "probes": {"every": 128}}
-"""Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for, and people
-look at 640 texts."""
-SEEDS, QUICK_SEEDS, TRIALS, QUICK_TRIALS = 5, 2, 200, 3
+"""Of training and tuning, begun at the base model."""
+WHOLE: dict[str, Any] = {
+    "horizon": 1280,
+    "budget": 400_000,
+    "fine_tuning": {"learning_rate": 0.001},
+    "refinement": {"every": 8, "size": 8},
+    "probes": {"every": 64, "clean": 64},
+}
+"""Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for. People look
+at 1,280 texts, the same ones as in an episode of training."""
+TEACHER = "baselines.raft:RefinedRaft"
+"""What is imitated where training begins, where signals are corrected."""
+SEEDS, QUICK_SEEDS = 5, 2
+TRIALS, QUICK_TRIALS = 80, 3
+"""Episodes; in as many is a policy trained."""
 
 
 def main(
@@ -127,12 +139,20 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     if corpus not in CORPORA:
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
-    probes = {**scenario.kwargs.get("probes", {}), **PROBES}
+    probes = {**scenario.kwargs.get("probes", {}), **EPISODE.get("probes", {})}
     kwargs = scenario.kwargs | EPISODE | {"pool": CORPORA[corpus], "probes": probes}
     evaluation = scenario.overrides.evaluation | ({} if quick else WHOLE)
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
-    scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
+    agents = {name: _taught(settings) for name, settings in scenario.agents.items()}
+    update = {"name": corpus, "kwargs": kwargs, "overrides": overrides, "agents": agents}
+    scenario = scenario.model_copy(update=update)
     return options.sized(scenario, quick)
+
+
+def _taught(settings: Training) -> Training:
+    if not settings.hyperparameters.get("imitates"):
+        return settings
+    return settings.model_copy(update={"hyperparameters": settings.hyperparameters | {"imitates": TEACHER}})
 
 
 def _chosen(names: list[str] | None) -> dict[str, str]:
@@ -156,13 +176,12 @@ def _curate(
             every = draws(space, n_trials, MASTER)
             for index, values in enumerate(every):
                 unit = f"{scenario.name} try {name} {index}"
-                trials[unit] = Trial(scenario, name, policies[name], index, values, _tried_at(index))
+                trial = Trial(scenario, name, policies[name], index, values, _tried_at(index))
+                trials[unit] = (try_out, trial)
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
-    trained = study.run(
-        train, {f"{scenario.name} train {e.policy}": (e, 0) for e in entrants.values()}, jobs=jobs, title="training"
-    )
-    study.run(try_out, trials, jobs=jobs, title="tuning")
+    units = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
+    trained = study.run(prepare, units | trials, jobs=jobs, title="training and tuning")
     results = study.results()
     runs: dict[str, Run] = {}
     for name, target in policies.items():

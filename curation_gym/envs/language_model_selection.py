@@ -87,21 +87,34 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     config: LanguageModelSelectionConfig
 
     def _prepare(self) -> None:
-        cfg, pool = self.config, self.pool
+        pool = self.pool
         if pool.data is None or "text" not in pool.data.column_names or pool.data["text"].null_count:
             raise ConfigError(f"{ENV_ID}: the pool must hold a text for every sample, in the column 'text': {pool!r}")
         self.learners = [self._learner(row) for row in range(self.num_envs)]
+        self._read_pool()
         first = self.learners[0]
-        self.documents = first.tokenize(pool.data["text"].to_pylist())
-        self.document_tokens = np.array([len(document) + 1 for document in self.documents])
-        self._cheapest = int(self.document_tokens[pool.ids(cfg.split)].min())
         self._start = first.state()
-        self.probes = Probes(cfg.probes, pool, first)
         self._at_start = self.probes.measure(first)
         self._last = [self._at_start] * self.num_envs
         self._weights = np.tile(list(self.score_weights.values()), (self.num_envs, 1))
         self._spent_on = np.zeros((self.num_envs, len(pool.domain_names)))  # tokens
         self._audits: list[Audits | None] = [None] * self.num_envs
+
+    def _read_pool(self) -> None:
+        """What the pool, the model's tokenizer and the configuration decide."""
+        first = self.learners[0]
+        self.documents = first.tokenize(self.pool.data["text"].to_pylist())  # type: ignore[index]
+        self.document_tokens = np.array([len(document) + 1 for document in self.documents])
+        self._cheapest = int(self.document_tokens[self.pool.ids(self.config.split)].min())
+        self.probes = Probes(self.config.probes, self.pool, first)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Made anew: documents are large, and what scores the probes' samples holds an encoder.
+        return super().__getstate__() | dict.fromkeys(("documents", "document_tokens", "probes"))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._read_pool()
 
     def _learner(self, row: int) -> LanguageModelLearner:
         cfg = self.config

@@ -120,7 +120,9 @@ def test_the_models_part_is_its_change_since_the_start(model: str, probe_weight:
         assert info["reward"] == pytest.approx(info["composite"] + probe_weight * info["model_value"])
 
 
-def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str, tmp_path: Path) -> None:
+@pytest.fixture
+def sampling(tmp_path: Path) -> dict[str, Any]:
+    """Probes of everything, with a classifier that is trained and calibrated here."""
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(WORDS, 6)) + f" {i}" for i in range(80)]
     pd.DataFrame({"text": texts, "label": ["good" if i % 2 else "bad" for i in range(80)]}).to_csv(
@@ -128,13 +130,15 @@ def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str,
     )
     pairs = {"chosen": [f"{t} soup" for t in texts], "rejected": [f"{t} boat" for t in texts]}
     pd.DataFrame(pairs).to_csv(tmp_path / "pairs.csv")
-    safety = {
-        "kind": "classifier",
-        "train": [{"path": str(tmp_path / "safe.csv"), "label": "label", "positive": ["good"]}],
-    }
+    labelled = {"path": str(tmp_path / "safe.csv"), "label": "label", "positive": ["good"]}
+    safety = {"kind": "classifier", "train": [labelled], "calibration": "platt"}
     preferences = {"path": str(tmp_path / "pairs.csv"), "pair": ["chosen", "rejected"]}
-    probes = {"every": 2, "prompts": 3, "prompt_tokens": 2, "samples": 2, "new_tokens": 4, "clean": 2, "safety": safety}
-    env = make(model, probes=probes | {"preferences": preferences, "pairs": 10})
+    sizes = {"every": 2, "prompts": 3, "prompt_tokens": 2, "samples": 2, "new_tokens": 4, "clean": 2, "pairs": 10}
+    return sizes | {"safety": safety, "preferences": preferences}
+
+
+def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str, sampling: dict[str, Any]) -> None:
+    env = make(model, probes=sampling)
     infos, _ = run(env, seed=1)
     last = infos[-1]
     assert 0 < last["toxicity"] < 1
@@ -251,8 +255,8 @@ def test_rows_are_independent_and_episodes_repeat(model: str) -> None:
     np.testing.assert_array_equal([x[1][1] for x in traces[0][1:]], [x[1][0] for x in alone[1:]])
 
 
-def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str) -> None:
-    env, rng = make(model, 2, refinement={}), np.random.default_rng(9)
+def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str, sampling: dict[str, Any]) -> None:
+    env, rng = make(model, 2, refinement={}, probes=sampling), np.random.default_rng(9)
     env.reset(seed=4)
     actions = rng.random((5, 2, N_ITEMS), dtype=np.float32)
     for action in actions[:2]:

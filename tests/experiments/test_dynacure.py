@@ -184,7 +184,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "held_out": {"posts": {"path": file("held", posts(150, 8)), "label": "label", "positive": ["rude"]}},
     }
     monkeypatch.setattr(dynacure, "CORPORA", {"small": corpus})
-    monkeypatch.setattr(dynacure, "PROBES", {"safety": heads["safety"], "prompts": 4, "preferences": preferences})
+    probes = {"safety": heads["safety"], "prompts": 4, "preferences": preferences}
     monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
     monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
@@ -194,7 +194,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
-    monkeypatch.setattr(dynacure, "EPISODE", {"n_items": 8, "horizon": 6, "budget": 800})
+    monkeypatch.setattr(dynacure, "EPISODE", {"n_items": 8, "horizon": 6, "budget": 800, "probes": probes})
     monkeypatch.setattr(dynacure, "WHOLE", {"horizon": 12, "budget": 1600})
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
