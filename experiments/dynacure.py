@@ -24,7 +24,7 @@ from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, PROBES
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_runs import BEST_OF_K, Run, Trial, chosen, judged_run, make_judge, try_out
+from experiments.dynacure_runs import BEST_OF_K, Run, Trials, chosen, judged_run, make_judge, try_out
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Study
@@ -57,16 +57,16 @@ EPISODE: dict[str, Any] = {
     "n_items": 32,
     "horizon": 128,
     "budget": 40_000,
-    "refinement": {"every": 4, "size": 40, "gain": 50.0},
-    "probes": PROBES | {"every": 32, "clean": 32},
+    "refinement": {"every": 16, "size": 160, "gain": 50.0},
+    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
 WHOLE: dict[str, Any] = {
     "horizon": 1280,
     "budget": 400_000,
     "fine_tuning": {"learning_rate": 0.001},
-    "refinement": {"every": 8, "size": 8},
-    "probes": {"every": 64, "clean": 64},
+    "refinement": {"size": 16},
+    "probes": {"every": 128, "clean": 64},
 }
 """Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for. People look
 at 1,280 texts, the same ones as in an episode of training."""
@@ -173,11 +173,11 @@ def _curate(
     trials: dict[str, Any] = {}
     for name, space in spaces.items():
         if space:
-            every = draws(space, n_trials, MASTER)
-            for index, values in enumerate(every):
-                unit = f"{scenario.name} try {name} {index}"
-                trial = Trial(scenario, name, policies[name], index, values, _tried_at(index))
-                trials[unit] = (try_out, trial)
+            every = list(enumerate(draws(space, n_trials, MASTER)))
+            for turn, (point, weights) in enumerate(POINTS.items()):
+                if some := dict(every[turn :: len(POINTS)]):
+                    tried = Trials(scenario, name, policies[name], weights, some)
+                    trials[f"{scenario.name} try {name}@{point}"] = (try_out, tried)
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
     units = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
@@ -199,15 +199,11 @@ def _curate(
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
 
 
-def _tried_at(trial: int) -> dict[str, float]:
-    return list(POINTS.values())[trial % len(POINTS)]
-
-
 def _tuned(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
     weights = POINTS[point]
     rows = results[(results["scenario"] == scenario.name) & (results["policy"] == policy)]
     if policy in BY_SCORE:
-        rows = rows[[_tried_at(trial) == weights for trial in rows["seed"]]]
+        rows = rows[rows["seed"] % len(POINTS) == list(POINTS).index(point)]
     return chosen(rows, weights, float(scenario.kwargs["probe_weight"]))
 
 

@@ -40,19 +40,19 @@ Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Hyperparameters of a policy, tried in one episode.
+class Trials:
+    """Hyperparameters of a policy, each tried in an episode.
 
     Attributes:
         weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
+        draws: number of the trial → hyperparameters.
     """
 
     scenario: Scenario
     policy: str
     target: str
-    index: int
-    hyperparameters: dict[str, float]
     weights: dict[str, float]
+    draws: dict[int, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,18 @@ def make_judge(_: None, out: Path) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-def try_out(trial: Trial, out: Path) -> pd.DataFrame:
-    """What an episode of the tuning role comes to, by components, so that any weights can choose among trials."""
-    scenario = trial.scenario
-    core = make_core(scenario.env, scenario.kwargs_for("tuning") | {"weights": trial.weights})
-    seed = seeds_for(MASTER, "tuning", run=3 + trial.index)[0]
-    total = _act(_policy(core, trial.policy, trial.target, trial.index, trial.hyperparameters), core, seed)
-    values = {f"tuning/{name}": total[name] for name in PARTS}
-    values |= {f"hyperparameter/{name}": value for name, value in trial.hyperparameters.items()}
-    where = (scenario.name, scenario.env, trial.policy)
-    return pd.DataFrame([tidy(*where, trial.index, name, total["tokens"], v) for name, v in values.items()])
+def try_out(trials: Trials, out: Path) -> pd.DataFrame:
+    """What episodes of the tuning role come to, by components, so that any weights can choose among trials."""
+    scenario, rows = trials.scenario, []
+    core = make_core(scenario.env, scenario.kwargs_for("tuning") | {"weights": trials.weights})
+    where = (scenario.name, scenario.env, trials.policy)
+    for index, hyperparameters in trials.draws.items():
+        seed = seeds_for(MASTER, "tuning", run=3 + index)[0]
+        total = _act(_policy(core, trials.policy, trials.target, index, hyperparameters), core, seed)
+        values = {f"tuning/{name}": total[name] for name in PARTS}
+        values |= {f"hyperparameter/{name}": value for name, value in hyperparameters.items()}
+        rows += [tidy(*where, index, name, total["tokens"], value) for name, value in values.items()]
+    return pd.DataFrame(rows)
 
 
 def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float) -> dict[str, float]:
