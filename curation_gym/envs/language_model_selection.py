@@ -1,10 +1,12 @@
 """LanguageModelSelection-v0: what is selected fine-tunes a language model, and what that does to it is the reward."""
 
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from threadpoolctl import ThreadpoolController
 
 from curation_gym.config import ConfigError
 from curation_gym.envs.audits import Audits, RefinementConfig, refined_signals
@@ -148,6 +150,13 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return self.document_tokens[self._plan[rows, step]].astype(np.float64)
 
     # --------------------------------------------------------------- dynamics
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[Arrays, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        # A BLAS with threads of its own goes on spinning on the cores on which the model is trained: half its speed.
+        with _blas().limit(limits=1):
+            return super().step(actions)
+
     def _begin_value(self, rows: Rows, groups: NDArray[np.int64]) -> None:
         for row in rows:
             learner = self.learners[row]
@@ -250,6 +259,11 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
             out["context"][row, 3:7] = np.clip(np.nan_to_num(told), 0, 1)
         out["context"][:, 7:] = self._weights
         self._hide(out)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _told(probe: Probe) -> dict[str, float]:

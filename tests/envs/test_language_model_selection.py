@@ -11,6 +11,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
 from scipy.special import expit, logit
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from curation_gym.config import ConfigError
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
@@ -264,6 +265,22 @@ def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str, sampling: d
     other = pickle.loads(pickle.dumps(env))
     for action in actions[2:]:
         assert data_equivalence(env.step(action), other.step(action), exact=True)
+
+
+def test_the_cores_belong_to_the_model_while_it_is_trained(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env, threads = make(model), []
+    train = env.learners[0].train_on
+
+    def watched(documents: Any) -> int:
+        threads.append({info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"})
+        return train(documents)
+
+    monkeypatch.setattr(env.learners[0], "train_on", watched)
+    env.reset(seed=0)
+    with threadpool_limits(2, "blas"):
+        env.step(np.ones((1, N_ITEMS), np.float32))
+        after = {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+    assert (threads, after) == ([{1}], {2})
 
 
 def test_an_empty_choice_costs_nothing_and_pays_nothing(model: str) -> None:
