@@ -190,7 +190,7 @@ def _curate(
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
         points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in AT_ONE_POINT else POINTS
         for point, weights in points.items():
-            found = _tuned(results, scenario, name, point) if spaces[name] else {}
+            found = tuned_at(results, scenario, name, point) if spaces[name] else {}
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 runs[unit] = Run(scenario, name, made, point, weights, found, seed, further=point == MAIN_POINT)
@@ -199,7 +199,8 @@ def _curate(
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
 
 
-def _tuned(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
+def tuned_at(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
+    """The hyperparameters that were found for a policy at an operating point; none where nothing was tried."""
     weights = POINTS[point]
     rows = results[(results["scenario"] == scenario.name) & (results["policy"] == policy)]
     if policy in BY_SCORE:

@@ -90,7 +90,7 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     where = (scenario.name, scenario.env, trials.policy)
     for index, hyperparameters in trials.draws.items():
         seed = seeds_for(MASTER, "tuning", run=3 + index)[0]
-        total = _act(_policy(core, trials.policy, trials.target, index, hyperparameters), core, seed)
+        total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
         values = {f"tuning/{name}": total[name] for name in PARTS}
         values |= {f"hyperparameter/{name}": value for name, value in hyperparameters.items()}
         rows += [tidy(*where, index, name, total["tokens"], value) for name, value in values.items()]
@@ -119,8 +119,8 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     if run.policy == BEST_OF_K:
         _best_of_k(core, run)
     else:
-        policy = _policy(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters)
-        audited = _act(policy, core, run.seed)["audited"]
+        policy = policy_for(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters)
+        audited = act(policy, core, run.seed)["audited"]
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices()
@@ -140,14 +140,17 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _policy(core: CurationVectorEnv, name: str, target: str, seed: int, hyperparameters: Mapping[str, float]) -> Policy:
+def policy_for(
+    core: CurationVectorEnv, name: str, target: str, seed: int, hyperparameters: Mapping[str, float]
+) -> Policy:
+    """A policy for the core's task; bound to the core where it is a reference."""
     policy = made_for(core, target, seed, **hyperparameters)
     if name in REFERENCES:
         policy.bind(core)  # type: ignore[attr-defined]
     return policy
 
 
-def _act(policy: Policy, core: CurationVectorEnv, seed: int) -> Counter[str]:
+def act(policy: Policy, core: CurationVectorEnv, seed: int) -> Counter[str]:
     """One episode: the sum of everything that the steps tell."""
     observation, _ = core.reset(seed=[seed])
     state, start, total = None, np.ones(1, np.bool_), Counter[str]()

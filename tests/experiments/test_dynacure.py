@@ -18,7 +18,7 @@ from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import ablations, dynacure, dynacure_runs
+from experiments import ablations, dynacure, dynacure_runs, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
@@ -220,21 +220,8 @@ def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[st
 
 
 def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> None:
-    app = typer.Typer(add_completion=False)
-    app.command()(dynacure.main)
-    options = [
-        "--corpus",
-        "small",
-        "--config",
-        str(small),
-        "--seeds",
-        "2",
-        "--trials",
-        "3",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    told = CliRunner().invoke(app, options)
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--trials", "3"]
+    told = CliRunner().invoke(_app(dynacure.main), [*options, "--out", str(tmp_path / "out")])
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
@@ -251,12 +238,27 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert "clean left out, posts" in report
     assert "BBQ bias, ambiguous" in report
     assert (tmp_path / "out" / "figures" / "preferences-small.png").exists()
+    _redefine(tmp_path / "out", tmp_path / "new")
+
+
+def _redefine(study: Path, out: Path) -> None:
+    """What was tuned and trained acts on while the definition of safe changes."""
+    told = CliRunner().invoke(_app(redefinition.main), [str(study), "--seeds", "2", "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    results = pd.read_parquet(out / "results.parquet")
+    assert set(results["policy"]) == set(redefinition.POLICIES)
+    assert results["value"].between(0, 1).all()
+    assert results["step"].nunique() > 5
+    assert "less than static_filter at the end" in (out / "report.md").read_text(encoding="utf-8")
+    wrong = CliRunner().invoke(_app(redefinition.main), [str(out), "--out", str(out / "other")])
+    assert wrong.exit_code == 2
+    assert "is no study of experiments.dynacure" in wrong.output
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
     some = ["without_refinement", "without_embedding", "without_imitation", "reinforce"]
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
-    told = CliRunner().invoke(_app(), [*options, *(part for name in some for part in ("--change", name))])
+    told = CliRunner().invoke(_app(ablations.main), [*options, *(part for name in some for part in ("--change", name))])
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
@@ -278,12 +280,12 @@ def test_a_change_reaches_every_role() -> None:
         refinement = scenario.kwargs_for(role)["refinement"]
         assert weaker.kwargs_for(role)["refinement"] == refinement | {"gain": 0}
         assert refinement["gain"] > 0
-    assert CliRunner().invoke(_app(), ["--change", "without_luck"]).exit_code == 2
+    assert CliRunner().invoke(_app(ablations.main), ["--change", "without_luck"]).exit_code == 2
 
 
-def _app() -> typer.Typer:
+def _app(main: Any) -> typer.Typer:
     app = typer.Typer(add_completion=False)
-    app.command()(ablations.main)
+    app.command()(main)
     return app
 
 
