@@ -17,6 +17,7 @@ from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.learners.base_model import model_of
+from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
@@ -40,7 +41,7 @@ class Change(NamedTuple):
     Attributes:
         environment: its arguments in every role.
         hyperparameters: of the agent.
-        agent: which.
+        agent: which, see :data:`experiments.policies.POLICIES`.
         base: what it is compared with.
     """
 
@@ -57,6 +58,8 @@ CHANGES = {
     "without_gain": Change({"refinement": {"gain": 0.0}}),
     "without_refinement": Change({"refinement": None}, {"imitates": "baselines.raft:Raft"}),
     "reinforce": Change(agent="reinforce"),
+    # Probabilities as actions, signals as they are, from scratch.
+    "dynacure_as_written": Change({"refinement": None}, {"imitates": None}, agent="ppo_box"),
     WITHOUT_IMITATION: Change(hyperparameters={"imitates": None}),
     # A rule can't be followed by what doesn't see what the rule sees.
     **{f"without_{group}": Change({"hide": [group]}, {"imitates": None}, base=WITHOUT_IMITATION) for group in HIDEABLE},
@@ -132,9 +135,10 @@ def changed(scenario: Scenario, change: Change) -> Scenario:
         if value is None:
             for override in roles.values():
                 override.pop(name, None)
-    settings = scenario.agents[change.agent]
+    agent = policy_class(POLICIES[change.agent]).name
+    settings = scenario.agents[agent]
     settings = settings.model_copy(update={"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)})
-    agents = scenario.agents | {change.agent: settings}
+    agents = scenario.agents | {agent: settings}
     overrides = scenario.overrides.model_validate(roles)
     return scenario.model_copy(update={"kwargs": kwargs, "overrides": overrides, "agents": agents})
 

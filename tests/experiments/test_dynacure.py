@@ -256,7 +256,7 @@ def _redefine(study: Path, out: Path) -> None:
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
-    some = ["without_refinement", "without_embedding", "without_imitation", "reinforce"]
+    some = ["without_refinement", "without_embedding", "without_imitation", "reinforce", "dynacure_as_written"]
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(_app(ablations.main), [*options, *(part for name in some for part in ("--change", name))])
     assert told.exit_code == 0, told.output
