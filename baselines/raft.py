@@ -57,23 +57,21 @@ class RefinedRaft(Raft):
     """Rank by the score of signals as audits and probes have corrected them so far.
 
     Args:
-        task: a Selection task that corrects signals.
+        task: a Selection task with the column ``worth``.
         seed: not used.
         share: see :class:`Raft`.
 
     Raises:
-        PolicyError: for a task that corrects none.
+        PolicyError: for a task without that column.
     """
 
     def __init__(self, task: Task, *, seed: int | None = None, share: float | None = None) -> None:
         super().__init__(task, seed=seed, share=share)
-        corrected = {name: f"refined_{name}" for name in task.score_weights}
-        self.columns = {name: c if c in task.item_features else name for name, c in corrected.items()}
-        if all(name == column for name, column in self.columns.items()):
-            raise PolicyError(f"RefinedRaft needs a task that corrects signals, {task.env_id} doesn't here")
+        if "worth" not in task.item_features:
+            raise PolicyError(f"RefinedRaft needs the column 'worth', which {task.env_id} doesn't have")
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
-        return self.task.weighted(observation, self.columns)
+        return self.task.read(observation, "worth")
 
 
 class Calibrated(Raft):

@@ -142,15 +142,9 @@ class Task:
         raise KeyError(f"{self.env_id} has no column {name!r}; it has {', '.join(known)} (and embeddings)")
 
     def score(self, observation: Observation) -> NDArray[np.float64]:
-        """The task's weighted sum of signals, shape (..., n_items): what a score threshold thresholds."""
-        return self.weighted(observation, {name: name for name in self.score_weights})
+        """The task's weighted sum of signals, shape (..., n_items): what a score threshold thresholds.
 
-    def weighted(self, observation: Observation, columns: Mapping[str, str]) -> NDArray[np.float64]:
-        """The score with other columns in the place of its signals, shape (..., n_items).
-
-        Args:
-            observation: one, or a batch; where its context has the weights, they are those of the episode.
-            columns: signal of the score → the item column that stands for it.
+        Where the context has the weights, they are those of the episode.
         """
         if not self.score_weights:
             raise KeyError(f"{self.env_id} has no signals to score by")
@@ -158,7 +152,7 @@ class Task:
         for name, weight in self.score_weights.items():
             told = f"weight_{name}"
             factor = self.read(observation, told)[..., None] if told in self.context_features else weight
-            weighted.append(factor * self.read(observation, columns[name]))
+            weighted.append(factor * self.read(observation, name))
         return np.asarray(sum(weighted[1:], start=weighted[0]))
 
 

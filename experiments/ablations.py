@@ -56,7 +56,7 @@ CHANGES = {
     "probe_weight_0": Change({"probe_weight": 0.0}),
     "probe_weight_20": Change({"probe_weight": 20.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
-    "without_refinement": Change({"refinement": None}, {"imitates": "baselines.raft:Raft"}),
+    "without_refinement": Change({"refinement": None}),
     "reinforce": Change(agent="reinforce"),
     # Probabilities as actions, signals as they are, from scratch.
     "dynacure_as_written": Change({"refinement": None}, {"imitates": None}, agent="ppo_box"),

@@ -19,7 +19,7 @@ from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.learners.base_model import model_of
 from curation_gym.policy import policy_class
-from curation_gym.scenario import Scenario, Training, load_scenario
+from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, PROBES
@@ -70,8 +70,6 @@ WHOLE: dict[str, Any] = {
 }
 """Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for. People look
 at 1,280 texts, the same ones as in an episode of training."""
-TEACHER = "baselines.raft:RefinedRaft"
-"""What is imitated where training begins, where signals are corrected."""
 SEEDS, QUICK_SEEDS = 5, 2
 TRIALS, QUICK_TRIALS = 80, 3
 """Episodes; in as many is a policy trained."""
@@ -143,16 +141,8 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     kwargs = scenario.kwargs | EPISODE | {"pool": CORPORA[corpus], "probes": probes}
     evaluation = scenario.overrides.evaluation | ({} if quick else WHOLE)
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
-    agents = {name: _taught(settings) for name, settings in scenario.agents.items()}
-    update = {"name": corpus, "kwargs": kwargs, "overrides": overrides, "agents": agents}
-    scenario = scenario.model_copy(update=update)
+    scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
-
-
-def _taught(settings: Training) -> Training:
-    if not settings.hyperparameters.get("imitates"):
-        return settings
-    return settings.model_copy(update={"hyperparameters": settings.hyperparameters | {"imitates": TEACHER}})
 
 
 def _chosen(names: list[str] | None) -> dict[str, str]:

@@ -35,16 +35,14 @@ def test_columns_are_read_in_natural_units() -> None:
 
 
 def test_the_score_is_by_the_weights_of_the_episode_where_the_context_tells_them() -> None:
-    item = (Column("safety"), Column("utility"), Column("refined_safety"))
+    item = (Column("safety"), Column("utility"))
     context = (Column("budget_left", 128), Column("weight_safety"), Column("weight_utility"))
     task = make(item=item, context=context, score_weights={"safety": 0.5, "utility": 0.5}, dynamic=(0, 0))
     observation = {
-        "item": np.array([[[0.2, 1.0, 0.8]], [[0.2, 1.0, 0.8]]], np.float32),
+        "item": np.array([[[0.2, 1.0]], [[0.2, 1.0]]], np.float32),
         "context": np.array([[1, 0.75, 0.25], [1, 0.0, 1.0]], np.float32),
     }
     np.testing.assert_allclose(task.score(observation), [[0.4], [1.0]], rtol=1e-6)
-    columns = {"safety": "refined_safety", "utility": "utility"}
-    np.testing.assert_allclose(task.weighted(observation, columns), [[0.85], [1.0]], rtol=1e-6)
 
 
 def test_every_bound_is_finite_and_ids_send_what_changes() -> None:

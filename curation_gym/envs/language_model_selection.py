@@ -131,7 +131,12 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _state(self) -> tuple[Column, ...]:
         of_domain = (Column("domain_share"), Column("domain_perplexity", _MOST_CHANGE, -1))
-        return (*super()._state(), *of_domain, *(Column(f"refined_{name}") for name in self._corrected))
+        return (
+            *super()._state(),
+            *of_domain,
+            Column("worth"),
+            *(Column(f"refined_{name}") for name in self._corrected),
+        )
 
     @property
     def _corrected(self) -> list[str]:
@@ -247,8 +252,15 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         change = np.stack([self._lost(row) for row in range(self.num_envs)])
         state[..., 2] = share[rows, domain]
         state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
-        for column, name in enumerate(self._corrected, 4):
-            state[..., column] = self._signal(name, rows[:, 0], step)
+        seen = {name: self._signal(name, rows[:, 0], step) for name in (*self.score_weights, *self._corrected)}
+        state[..., 4] = sum(self._weights[:, [i]] * seen[name] for i, name in enumerate(self.score_weights))
+        for column, name in enumerate(self._corrected, 5):
+            state[..., column] = seen[name]
+
+    def _hide(self, out: Arrays) -> None:
+        super()._hide(out)
+        if "signals" in self.config.hide:  # and what is made of them
+            out["item"][..., self._dynamic.start + 4 : self._dynamic.stop] = 0
 
     def _observe(self, out: Arrays) -> None:
         super()._observe(out)
@@ -292,7 +304,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | key | columns |
     |---|---|
     | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain_share, |
-    | | domain_perplexity, refined_NAME of each corrected signal, domain (one-hot), log_length |
+    | | domain_perplexity, worth, refined_NAME of each corrected signal, domain (one-hot), log_length |
     | context (7 + objectives,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last |
     | | updates, by ln V), toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the |
     | | last probe, 0 where it isn't measured; weight of each objective |
@@ -300,6 +312,8 @@ class LanguageModelSelectionEnv(CurationEnv):
 
     pace, novelty and freshness are as in ScoreSelection-v0. domain_share is the share of the candidate's domain among
     the tokens selected so far, domain_perplexity the change since the start of the log-perplexity of its clean text.
+    worth is R(d) below: what a token of the candidate adds to the composite, by the weights of the episode and the
+    signals as corrected so far.
 
     ## Rewards
     composite + λ · model_value, λ = ``probe_weight``. composite is Σ over what was selected of tokens / budget ·

@@ -72,14 +72,10 @@ def test_raft_takes_the_best_k(task: Task) -> None:
 
 
 def test_refined_raft_ranks_by_what_was_corrected(task: Task) -> None:
-    corrected = replace(task, item=(*task.item, Column("refined_safety")))
-    weights = task.score_weights
-    refined = [0.1, 0.9, 0.6, 0.7, 0.4, 0.8]
-    observation = seen(corrected, safety=SCORES, refined_safety=refined, utility=[0.5] * 6)
-    expected = weights["safety"] * np.array(refined) + weights["utility"] * 0.5
-    np.testing.assert_allclose(RefinedRaft(corrected).worth(observation), expected, rtol=1e-6)
+    corrected = replace(task, item=(*task.item, Column("worth")))
+    observation = scored(corrected, SCORES, worth=[0.1, 0.9, 0.6, 0.7, 0.4, 0.8])
     np.testing.assert_array_equal(RefinedRaft(corrected).predict(observation)[0], [0, 1, 0, 0, 0, 1])
-    with pytest.raises(PolicyError, match="needs a task that corrects signals"):
+    with pytest.raises(PolicyError, match="needs the column 'worth'"):
         RefinedRaft(task)
 
 

@@ -178,6 +178,26 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     assert env._audits[0].known == []
 
 
+def test_worth_is_what_a_token_adds_to_the_composite(model: str) -> None:
+    env = make(model, 2, refinement={"every": 1, "size": 4}, drawn_weights=True)
+    env.reset(seed=2)
+    env.step(np.full((2, N_ITEMS), 0.5, np.float32))
+    observation, _, _, _, _ = env.step(np.zeros((2, N_ITEMS), np.float32))
+    worth = observation["item"][..., env.item_features.index("worth")].copy()
+    one = np.eye(N_ITEMS, dtype=np.float32)[[0, 3]]
+    price = env.document_tokens[env.shown_ids()[[0, 1], [0, 3]]]
+    _, _, _, _, info = env.step(one)
+    np.testing.assert_allclose(info["composite"], worth[[0, 1], [0, 3]] * price / BUDGET, rtol=1e-5)
+
+
+def test_hiding_signals_hides_what_is_made_of_them(model: str) -> None:
+    env = make(model, refinement={}, hide=["signals"])
+    observation, _ = env.reset(seed=2)
+    for name in (*WEIGHTS, "worth", "refined_safety", "refined_alignment"):
+        assert not observation["item"][..., env.item_features.index(name)].any()
+    assert observation["item"][..., env.item_features.index("novelty")].all()
+
+
 def test_a_candidate_tells_of_its_domain(model: str) -> None:
     env = make(model, probes={"prompts": 0, "every": 1, "clean": 4})
     env.reset(seed=2)
