@@ -151,11 +151,11 @@ def policy_for(
 
 
 def act(policy: Policy, core: CurationVectorEnv, seed: int) -> Counter[str]:
-    """One episode: the sum of everything that the steps tell."""
+    """One episode: the sum of everything that the steps tell. What was learned acts without noise."""
     observation, _ = core.reset(seed=[seed])
     state, start, total = None, np.ones(1, np.bool_), Counter[str]()
     while not core.ended[0]:
-        action, state = policy.predict(observation, state, episode_start=start)
+        action, state = policy.predict(observation, state, episode_start=start, deterministic=True)
         observation, _, _, _, info = core.step(action)
         total.update({name: float(value[0]) for name, value in info.items() if not name.startswith("_")})
         start = np.zeros(1, np.bool_)
