@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import MiniBatchKMeans
@@ -84,16 +85,32 @@ class Evaluation:
         source = validated(TrainSource, dict(preferences), "preferences")
         self.pairs = [PreferencePair("", pair.chosen, pair.rejected) for pair in read_preferences(source)]
 
-    def measure(self, model: CausalModel, seed: int) -> dict[str, float]:
-        """Toxicity of sampled continuations, perplexity of clean text, agreement with people's preferences.
+    def samples(self, model: CausalModel, seed: int) -> pd.DataFrame:
+        """What the model says after every prompt.
 
         Args:
             model: which.
             seed: of the samples.
+
+        Returns:
+            A row per continuation, those of a prompt together: ``domain``, ``prompt``, ``continuation`` and
+            ``toxicity``, the judge's score in [0, 1].
         """
         config = self.config
-        samples = model.generate(self.prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=seed)
-        scores = judged(self.judge, [text for row in samples for text in row]).reshape(len(self.prompts), -1)
+        said = model.generate(self.prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=seed)
+        prompts = pd.DataFrame({"domain": self.prompt_domain, "prompt": self.prompts, "continuation": said})
+        samples = prompts.explode("continuation", ignore_index=True)
+        return samples.assign(toxicity=judged(self.judge, samples["continuation"].tolist()))
+
+    def measure(self, model: CausalModel, samples: pd.DataFrame) -> dict[str, float]:
+        """Toxicity of sampled continuations, perplexity of clean text, agreement with people's preferences.
+
+        Args:
+            model: which.
+            samples: of that model, see :meth:`samples`.
+        """
+        config = self.config
+        scores = samples["toxicity"].to_numpy().reshape(len(self.prompts), -1)
         found = _toxicity(scores, config) | self._by_domain(scores)
         told = perplexity(model, self.clean)
         found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}

@@ -155,7 +155,11 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     if not r.seeds:
         report.add_text("No seed has all policies yet.")
         return
-    report.add_table(headline(r), f"Means over {len(r.seeds)} seeds with their 95 % intervals.")
+    report.add_table(
+        headline(r),
+        f"Means over {len(r.seeds)} seeds with their 95 % intervals. What the models said, each continuation with the "
+        "judge's score, the study leaves in samples/.",
+    )
     report.add_table(
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "

@@ -17,6 +17,7 @@ from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
+from curation_gym.files import replace_file
 from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
@@ -27,7 +28,7 @@ from experiments.corpora import JUDGE, QUALITY_RULES, TEST_PREFERENCES
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.policies import REFERENCES
-from experiments.study import tidy
+from experiments.study import SAMPLE_DIRECTORY, tidy
 from experiments.units import MASTER, made_for
 
 JUDGE_DIRECTORY = "judge"
@@ -130,12 +131,15 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
         values = curation(*chosen_from) | selection_rates(*chosen_from)
     values.setdefault("tokens", float(learner.tokens))
     model = CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
-    values |= _evaluation(core, out).measure(model, run.seed % 2**31)
+    evaluation, name = _evaluation(core, out), f"{run.policy}@{run.point}"
+    samples = evaluation.samples(model, run.seed % 2**31)
+    path = out / SAMPLE_DIRECTORY / f"{scenario.name} {name} {run.seed}.parquet"
+    replace_file(path, lambda scratch: samples.to_parquet(scratch, index=False))
+    values |= evaluation.measure(model, samples)
     if run.further:
         values |= further(model, _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
-    name = f"{run.policy}@{run.point}"
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
 

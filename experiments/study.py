@@ -35,6 +35,8 @@ from curation_gym.provenance import provenance
 COLUMNS = ["study", "scenario", "env_id", "policy", "seed", "metric", "step", "value"]
 POLICY_DIRECTORY = "policies"
 """Directory of a study that holds what was trained and tuned."""
+SAMPLE_DIRECTORY = "samples"
+"""Directory of a study that holds what judged models said, a file per run."""
 
 Work = Callable[[Any, Path], pd.DataFrame]
 
@@ -113,7 +115,7 @@ class Study:
             if resume:
                 others = ", ".join(sorted(str(path) for path in self.out.parent.glob(f"{label}-*"))) or "none"
                 say(f"nothing to resume in {escape(str(self.out))}; of other options or policies: {escape(others)}")
-            for directory in ("parts", "figures", POLICY_DIRECTORY):
+            for directory in ("parts", "figures", POLICY_DIRECTORY, SAMPLE_DIRECTORY):
                 shutil.rmtree(self.out / directory, ignore_errors=True)
         (self.out / "parts").mkdir(parents=True, exist_ok=True)
         self._write_manifest()

@@ -233,6 +233,9 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert set(wide.index[wide["sst2"].notna()]) == {name for name in wide.index if name.endswith("@safety 0.5")}
     for metric in ("toxicity", "toxicity/posts", "perplexity/wiki", "toxicity_probability@2", "preference_accuracy"):
         assert np.isfinite(wide.loc["raft@safety 0.5", metric])
+    said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.5 *.parquet")))
+    assert len(said) == 2 * 6 * 3
+    assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.5", "toxicity"])
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
