@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from curation_gym.networks import ItemPolicy
 from curation_gym.policy import Policy
 
-BATCH, EPOCHS = 128, 30
+BATCH, EPOCHS, LEARNING_RATE = 128, 30, 1e-3
 
 
 def imitate(model: OnPolicyAlgorithm, rule: Policy, n_steps: int) -> None:
@@ -30,7 +30,7 @@ def imitate(model: OnPolicyAlgorithm, rule: Policy, n_steps: int) -> None:
     assert isinstance(policy, ItemPolicy)
     rng = np.random.default_rng(int(th.randint(2**31, (1,))))
     observations, actions, returns = _follow(env, rule, n_steps, model.gamma, rng)
-    optimizer = th.optim.Adam(policy.parameters(), lr=float(model.lr_schedule(1)))
+    optimizer = th.optim.Adam(policy.parameters(), lr=LEARNING_RATE)
     for _ in range(EPOCHS):
         for rows in np.array_split(rng.permutation(len(actions)), max(1, len(actions) // BATCH)):
             batch = {name: th.as_tensor(part[rows]) for name, part in observations.items()}

@@ -6,28 +6,26 @@ Policies that experiments.dynacure tuned and trained by the old reading of the l
 the new definition. Told is the share of selected documents that are unsafe by the new one, in every tenth of the steps.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import typer
 
-from curation_gym.config import validated
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from experiments import figures, options
-from experiments.dynacure import MAIN_POINT, POINTS, tuned_at
+from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
-from experiments.study import Study, StudyError, tidy
+from experiments.study import Study, tidy
 from experiments.umc_report import shown
-from experiments.units import MASTER, Entrant
+from experiments.units import MASTER
 
 SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5
@@ -42,9 +40,7 @@ class Redefined:
     """A policy in an episode whose definition of safe changes."""
 
     scenario: Scenario
-    policy: str
-    target: str
-    hyperparameters: dict[str, float]
+    policy: Found
     seed: int
 
 
@@ -59,30 +55,29 @@ def main(
 ) -> None:
     """Change the definition of safe in the middle, and watch."""
     with options.exits():
-        curated = _config(study)
+        curated = Curated(study)
         judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
-        scenarios = [validated(Scenario, one, str(study)) for one in curated["scenarios"]]
         own = Study(
             "redefinition",
-            {"dynacure": curated, "seeds": len(judged_on), "unsafe_from": [OLD, NEW], "after": AFTER},
-            label="+".join(scenario.name for scenario in scenarios),
+            {"dynacure": curated.config, "seeds": len(judged_on), "unsafe_from": [OLD, NEW], "after": AFTER},
+            label="+".join(scenario.name for scenario in curated.scenarios),
             seeds=judged_on,
-            step_unit={scenario.name: "tenths of the horizon" for scenario in scenarios},
+            step_unit={scenario.name: "tenths of the horizon" for scenario in curated.scenarios},
             out=out,
             resume=resume,
             overwrite=overwrite,
         )
         runs = {
-            f"{scenario.name} {policy} {seed}": Redefined(_redefined(scenario), policy, target, values, seed)
-            for scenario in scenarios
-            for policy, (target, values) in _policies(study, scenario, curated["policies"]).items()
+            f"{scenario.name} {policy.name} {seed}": Redefined(_redefined(scenario), policy, seed)
+            for scenario in curated.scenarios
+            for policy in curated.policies(scenario, POLICIES)
             for seed in judged_on
         }
         own.run(redefined_run, runs, jobs=jobs, title="redefinition")
         results = own.results()
         status = own.finish(results)
         report = Report("A new definition of safe").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
-        for scenario in scenarios:
+        for scenario in curated.scenarios:
             _add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
         say(f"report: {report.write(own.out)}")
     raise typer.Exit(status)
@@ -90,9 +85,9 @@ def main(
 
 def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     """What is selected, by the new definition."""
-    scenario = run.scenario
+    scenario, policy = run.scenario, run.policy
     core = make_core(scenario.env, scenario.kwargs_for("evaluation"))
-    act(policy_for(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters), core, run.seed)
+    act(policy_for(core, policy.name, policy.target, run.seed % 2**32, policy.hyperparameters), core, run.seed)
     ids, picked = core.choices()  # type: ignore[attr-defined]
     unsafe = core.pool.hidden["severity"][ids] >= NEW  # type: ignore[attr-defined]
     tenth = np.arange(len(ids)) * TENTHS // scenario.kwargs_for("evaluation")["horizon"]
@@ -100,41 +95,14 @@ def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     for step in range(int(tenth.max()) + 1):
         chosen = picked & (tenth == step)[:, None]
         share = float(unsafe[chosen].mean()) if chosen.any() else 0.0
-        rows.append(tidy(scenario.name, scenario.env, run.policy, run.seed, UNSAFE, step, share))
+        rows.append(tidy(scenario.name, scenario.env, policy.name, run.seed, UNSAFE, step, share))
     return pd.DataFrame(rows)
-
-
-def _config(study: Path) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = json.loads((study / "manifest.json").read_text(encoding="utf-8"))["config"]
-    except (OSError, json.JSONDecodeError) as error:
-        raise StudyError(f"{study} is no study: {error}") from error
-    if "points" not in config:
-        raise StudyError(f"{study} is no study of experiments.dynacure; name the directory of one")
-    return config
-
-
-def _policies(study: Path, scenario: Scenario, targets: dict[str, str]) -> dict[str, tuple[str, dict[str, float]]]:
-    """Policy → what ``make_policy`` takes, and its hyperparameters, as the study found them."""
-    parts = [pd.read_parquet(path) for path in sorted((study / "parts").glob(f"{scenario.name} try *.parquet"))]
-    if not parts:
-        raise StudyError(f"{study} has not tuned its policies on {scenario.name} yet; resume it first")
-    tried = pd.concat(parts)
-    found: dict[str, tuple[str, dict[str, float]]] = {}
-    for name in POLICIES:
-        saved = Entrant(scenario, name, targets.get(name, ""), tuned=False, trained=True).place(study) / "policy"
-        if saved.exists():
-            found[name] = str(saved), {}
-        elif (tried["policy"] == name).any():
-            found[name] = targets[name], tuned_at(tried, scenario, name, MAIN_POINT)
-    return found
 
 
 def _redefined(scenario: Scenario) -> Scenario:
     refinement = {**scenario.kwargs["refinement"], "unsafe_from": OLD}
     refinement["redefined"] = {"after": AFTER, "unsafe_from": NEW}
-    kwargs = scenario.kwargs | {"refinement": refinement, "weights": POINTS[MAIN_POINT]}
-    return scenario.model_copy(update={"kwargs": kwargs})
+    return scenario.model_copy(update={"kwargs": scenario.kwargs | {"refinement": refinement}})
 
 
 def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:

@@ -18,13 +18,14 @@ from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import ablations, dynacure, dynacure_runs, redefinition
+from experiments import ablations, dynacure, dynacure_runs, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
 from experiments.dynacure_runs import PARTS, chosen
+from experiments.false_positives import at_the_tokens_of
 from experiments.study import Study, tidy
 from tests.texts import sentences
 
@@ -242,6 +243,7 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert "BBQ bias, ambiguous" in report
     assert (tmp_path / "out" / "figures" / "preferences-small.png").exists()
     _redefine(tmp_path / "out", tmp_path / "new")
+    _rank_anew(tmp_path / "out", tmp_path / "ranked")
 
 
 def _redefine(study: Path, out: Path) -> None:
@@ -256,6 +258,27 @@ def _redefine(study: Path, out: Path) -> None:
     wrong = CliRunner().invoke(_app(redefinition.main), [str(out), "--out", str(out / "other")])
     assert wrong.exit_code == 2
     assert "is no study of experiments.dynacure" in wrong.output
+
+
+def _rank_anew(study: Path, out: Path) -> None:
+    """Other rankings take what the filter took of every domain."""
+    told = CliRunner().invoke(_app(false_positives.main), [str(study), "--seeds", "2", "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    results = pd.read_parquet(out / "results.parquet")
+    wide = results.pivot_table(index="policy", columns="metric", values="value")
+    assert set(wide.index) == {"static_filter", "dynacure", "worth", "refined_safety", "labels"}
+    posts = wide["false_positives/posts"]
+    assert posts["labels"] == posts.min()
+    assert wide.loc["labels", "recall"] == wide["recall"].max()
+    assert (wide["tokens"] <= wide.loc["static_filter", "tokens"]).all()
+    assert "÷ static_filter" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_best_of_every_domain_are_taken_at_no_more_tokens() -> None:
+    picked, domain = np.array([1, 0, 1, 0, 0, 1], bool), np.array([0, 0, 0, 1, 1, 1])
+    ranking, price = np.array([0.1, 0.9, 0.5, 0.2, 0.3, 0.1]), np.array([2, 3, 2, 1, 5, 4])
+    selected = at_the_tokens_of(picked, ranking, domain, price)
+    assert selected.tolist() == [False, True, False, False, False, False], "4 tokens pay for 3, and not for 5"
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""What a study of experiments.dynacure has tuned and trained, for studies that go on from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curation_gym.config import validated
+from curation_gym.scenario import Scenario
+from experiments.dynacure import MAIN_POINT, POINTS, tuned_at
+from experiments.study import StudyError
+from experiments.units import Entrant
+
+
+@dataclass(frozen=True)
+class Found:
+    """A policy at the main operating point.
+
+    Attributes:
+        name: as shown in results.
+        target: what ``make_policy`` takes.
+        hyperparameters: that were found for it.
+    """
+
+    name: str
+    target: str
+    hyperparameters: dict[str, float]
+
+
+class Curated:
+    """A study's scenarios and policies.
+
+    Args:
+        study: its directory.
+
+    Attributes:
+        config: of the study.
+        scenarios: one per corpus, at the main operating point.
+
+    Raises:
+        StudyError: when the directory holds no study of experiments.dynacure.
+    """
+
+    def __init__(self, study: Path) -> None:
+        try:
+            manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise StudyError(f"{study} is no study: {error}") from error
+        self.study, self.config = study, manifest["config"]
+        if "points" not in self.config:
+            raise StudyError(f"{study} is no study of experiments.dynacure; name the directory of one")
+        self.scenarios = [_at_main_point(validated(Scenario, one, str(study))) for one in self.config["scenarios"]]
+
+    def policies(self, scenario: Scenario, names: Sequence[str]) -> list[Found]:
+        """Those of ``names`` that the study has tuned or trained.
+
+        Raises:
+            StudyError: when it has not tuned any yet.
+        """
+        files = sorted((self.study / "parts").glob(f"{scenario.name} try *.parquet"))
+        if not files:
+            raise StudyError(f"{self.study} has not tuned its policies on {scenario.name} yet; resume it first")
+        tried, targets = pd.concat([pd.read_parquet(file) for file in files]), self.config["policies"]
+        found = []
+        for name in names:
+            entrant = Entrant(scenario, name, targets.get(name, ""), tuned=False, trained=True)
+            saved = entrant.place(self.study) / "policy"
+            if saved.exists():
+                found.append(Found(name, str(saved), {}))
+            elif (tried["policy"] == name).any():
+                found.append(Found(name, targets[name], tuned_at(tried, scenario, name, MAIN_POINT)))
+        return found
+
+
+def _at_main_point(scenario: Scenario) -> Scenario:
+    kwargs: dict[str, Any] = scenario.kwargs | {"weights": POINTS[MAIN_POINT]}
+    return scenario.model_copy(update={"kwargs": kwargs})

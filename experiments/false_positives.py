@@ -1,0 +1,194 @@
+"""Whose clean text is left out: rankings against the static filter, at its tokens in every domain.
+
+    python -m experiments.false_positives runs/dynacure/mixed-1a2b3c4d
+
+The static filter that experiments.dynacure tuned curates an episode. Of what it was shown, every other ranking then
+takes the best of each domain until as many tokens are taken there. So budget and domains' shares are the same, and what
+differs is which texts of a domain are taken. As a domain's share is fixed, even someone who sees the labels has to
+leave out clean text: that bound is told beside, of whoever takes the shortest clean texts first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+
+from curation_gym.console import say
+from curation_gym.envs.audits import CLEAN
+from curation_gym.evaluation.rollout import make_core
+from curation_gym.evaluation.statistics import interval
+from curation_gym.policy import Policy
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+from curation_gym.task import Observation
+from experiments import options
+from experiments.dynacure_evaluation import curation
+from experiments.dynacure_found import Curated, Found
+from experiments.dynacure_runs import act, policy_for
+from experiments.report import Report
+from experiments.study import Study, StudyError, tidy
+from experiments.umc_report import shown
+from experiments.units import MASTER
+
+SEEDS, QUICK_SEEDS = 5, 2
+B2, OURS, LABELS = "static_filter", "dynacure", "labels"
+SHOWN = ("worth", "refined_safety")
+"""Columns of the observation to rank by, too."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One stream of documents, ranked by all."""
+
+    scenario: Scenario
+    filter: Found
+    ours: Found
+    seed: int
+
+
+def main(
+    study: Annotated[Path, typer.Argument(help="Directory of a study of experiments.dynacure, tuned and trained.")],
+    seeds: options.Seeds = None,
+    out: options.Out = None,
+    jobs: options.Jobs = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    quick: options.Quick = False,
+) -> None:
+    """Rank what the static filter was shown, and count the clean texts that are left out."""
+    with options.exits():
+        curated = Curated(study)
+        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        own = Study(
+            "false_positives",
+            {"dynacure": curated.config, "seeds": len(judged_on)},
+            label="+".join(scenario.name for scenario in curated.scenarios),
+            seeds=judged_on,
+            step_unit={scenario.name: "tokens" for scenario in curated.scenarios},
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        contests = {}
+        for scenario in curated.scenarios:
+            found = {policy.name: policy for policy in curated.policies(scenario, (B2, OURS))}
+            if missing := {B2, OURS} - set(found):
+                raise StudyError(f"{study} has no {min(missing)} on {scenario.name} yet; resume it first")
+            for seed in judged_on:
+                contests[f"{scenario.name} {seed}"] = Contest(scenario, found[B2], found[OURS], seed)
+        own.run(contest, contests, jobs=jobs, title="false positives")
+        results = own.results()
+        status = own.finish(results)
+        report = Report("Whose clean text is left out").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        for scenario in curated.scenarios:
+            _add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
+        say(f"report: {report.write(own.out)}")
+    raise typer.Exit(status)
+
+
+def contest(contest: Contest, out: Path) -> pd.DataFrame:
+    """Who leaves out whose clean text."""
+    scenario, seed = contest.scenario, contest.seed
+    core: Any = make_core(scenario.env, scenario.kwargs_for("evaluation"))
+
+    def made(found: Found) -> Policy:
+        return policy_for(core, found.name, found.target, seed % 2**32, found.hyperparameters)
+
+    act(made(contest.filter), core, seed)
+    ids, picked = core.choices()
+    ours = made(contest.ours)
+    watched = Watched(
+        ours,
+        {OURS: lambda seen: ours.predict(seen)[0]}  # its probabilities; act() asks for what it is surest of
+        | {name: lambda seen, name=name: core.task.read(seen, name) for name in SHOWN},  # type: ignore[misc]
+    )
+    act(watched, core, seed)
+    steps = min(len(ids), len(watched.seen[OURS]))  # one of them may have spent its budget earlier
+    ids, picked = ids[:steps].ravel(), picked[:steps].ravel()
+    rankings = {name: np.concatenate(values[:steps]).ravel() for name, values in watched.seen.items()}
+    price, domain = core.document_tokens, core.pool.domain[ids]
+    rankings[LABELS] = (core.pool.hidden["label"][ids] == CLEAN) - price[ids] / price.max()  # most for the tokens
+    selections = {B2: picked} | {
+        name: at_the_tokens_of(picked, ranking, domain, price[ids]) for name, ranking in rankings.items()
+    }
+    where = (scenario.name, scenario.env)
+    return pd.DataFrame(
+        tidy(*where, name, seed, metric, price[ids][picked].sum(), value)
+        for name, selected in selections.items()
+        for metric, value in curation(core.pool, ids, selected, price).items()
+    )
+
+
+class Watched:
+    """A policy, and what was read of every observation that it acted on.
+
+    Args:
+        policy: whichever.
+        readers: name → observation to a number per candidate.
+
+    Attributes:
+        seen: name → of every step, what its reader returned.
+    """
+
+    def __init__(self, policy: Policy, readers: dict[str, Callable[[Observation], NDArray[Any]]]) -> None:
+        self.policy, self.readers = policy, readers
+        self.seen: dict[str, list[NDArray[Any]]] = {name: [] for name in readers}
+
+    def predict(self, observation: Observation, *rest: Any, **options: Any) -> tuple[NDArray[Any], Any]:
+        """What the policy predicts."""
+        for name, reader in self.readers.items():
+            self.seen[name].append(np.asarray(reader(observation)))
+        return self.policy.predict(observation, *rest, **options)
+
+
+def at_the_tokens_of(
+    picked: NDArray[np.bool_], ranking: NDArray[np.floating], domain: NDArray[np.integer], price: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """The best of every domain, as long as they cost no more than what was picked there.
+
+    Args:
+        picked, ranking, domain, price: (n,), of candidates; the larger ``ranking``, the better.
+
+    Returns:
+        bool (n,).
+    """
+    selected = np.zeros(len(picked), np.bool_)
+    for code in np.unique(domain):
+        here = np.flatnonzero(domain == code)
+        best = here[np.argsort(-ranking[here], kind="stable")]
+        selected[best[np.cumsum(price[best]) <= price[here] @ picked[here]]] = True
+    return selected
+
+
+def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
+    wide = rows.pivot(index="seed", columns=["policy", "metric"], values="value").dropna()
+    names = list(dict.fromkeys(rows["policy"]))
+    domains = [metric for metric in dict.fromkeys(rows["metric"]) if _is_of_domain(metric)]
+    flagged = max(domains, key=lambda metric: wide[B2, metric].mean())
+    table = []
+    for name in names:
+        row = {"ranking": name, "toxic left out": shown(interval(wide[name, "recall"]))}
+        row |= {
+            metric.replace("false_positives/", "clean left out, "): shown(interval(wide[name, metric]))
+            for metric in domains
+        }
+        table.append(row | {f"÷ {B2}": shown(interval(wide[name, flagged] / wide[B2, flagged]))})
+    report.add_heading(corpus)
+    report.add_table(
+        pd.DataFrame(table),
+        f"Shares of what was shown, means over {len(wide)} seeds with 95 % intervals; {LABELS} is the bound. The last "
+        f"column is of {flagged.rpartition('/')[2]}, of whose clean text {B2} leaves out most.",
+    )
+
+
+def _is_of_domain(metric: str) -> bool:
+    return metric.startswith("false_positives/") and not metric.startswith("false_positives/about/")
+
+
+if __name__ == "__main__":
+    typer.run(main)
