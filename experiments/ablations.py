@@ -16,7 +16,6 @@ import typer
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
-from curation_gym.learners.base_model import model_of
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
@@ -109,8 +108,7 @@ def main(
         )
         study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
         # Built here once, so that the workers find pool and base model in the cache.
-        core = make_core(scenario.env, scenario.kwargs_for("evaluation"))
-        model_of(core.config.language_model, core.pool)  # type: ignore[attr-defined]
+        make_core(scenario.env, scenario.kwargs_for("evaluation"))
         trained = study.run(
             train, {f"train {name}": (entrant, 0) for name, entrant in entrants.items()}, jobs=jobs, title="training"
         )

@@ -17,7 +17,6 @@ from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
-from curation_gym.learners.base_model import model_of
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
@@ -158,7 +157,6 @@ def _curate(
     """Tune, train and judge on one corpus."""
     # Built here once, so that the workers find pool and base model in the cache.
     core = make_core(scenario.env, scenario.kwargs_for("tuning"))
-    model_of(core.config.language_model, core.pool)  # type: ignore[attr-defined]
     spaces = {name: search_space(target, core.task) for name, target in policies.items()}
     trials: dict[str, Any] = {}
     for name, space in spaces.items():
