@@ -9,24 +9,27 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
 from curation_gym.networks import ItemPolicy
-from curation_gym.policy import Policy
+from curation_gym.policy import Policy, PolicyError
 
 BATCH, EPOCHS, LEARNING_RATE = 128, 30, 1e-3
 
 
-def imitate(model: OnPolicyAlgorithm, rule: Policy, n_steps: int) -> None:
+def imitate(model: OnPolicyAlgorithm, env: VecNormalize, rule: Policy, n_steps: int) -> None:
     """Fit a fresh policy to what a rule does, and its critic to the returns that the rule gets.
 
     Pomerleau, "ALVINN", NeurIPS 1988. Reinforcement learning then starts where the rule is, instead of finding out
     first that what scores well is worth selecting.
 
     Args:
-        model: with an item policy, whose environment takes ``MultiBinary`` actions and scales rewards.
+        model: with an item policy.
+        env: where the rule acts, by ``MultiBinary`` actions.
         rule: a policy whose actions are probabilities, as Selection has them; drawn by the model's seed.
         n_steps: environment steps that the rule acts, over all sub-environments; whole episodes count.
+
+    Raises:
+        PolicyError: when no episode ends within them.
     """
-    env, policy = model.env, model.policy
-    assert isinstance(env, VecNormalize)
+    policy = model.policy
     assert isinstance(policy, ItemPolicy)
     rng = np.random.default_rng(int(th.randint(2**31, (1,))))
     observations, actions, returns = _follow(env, rule, n_steps, model.gamma, rng)
@@ -64,6 +67,6 @@ def _follow(
         following = scaled[step] + gamma * np.where(ended[step], 0, following)
         returns[step], complete[step] = following, known
     if not complete.any():
-        raise ValueError(f"{n_steps} steps of {env.num_envs} sub-environments are less than one episode")
+        raise PolicyError(f"imitation_steps: {n_steps} over {env.num_envs} sub-environments are less than an episode")
     observations = {name: np.stack([one[name] for one in seen])[complete] for name in seen[0]}
     return observations, np.stack(done)[complete].astype(np.float32), returns[complete].astype(np.float32)

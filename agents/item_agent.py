@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from pydantic import Field
@@ -111,14 +112,15 @@ class ItemAgent:
             callbacks: further Stable-Baselines3 callbacks.
 
         Raises:
-            PolicyError: when the scenario has no settings for the agent, or what it imitates can't be made.
+            PolicyError: when the scenario has no settings for the agent, or what it imitates can't be made or followed.
             ConfigError: for a hyperparameter that doesn't exist or is out of range.
             CheckpointError: when the checkpoint doesn't fit.
         """
         settings = self.settings(scenario)
         options = self.hyperparameters.model_validate(settings.hyperparameters)
         total = total_timesteps or settings.total_timesteps
-        own, *rows = seeds_for(seed, "training", n=settings.n_envs + 1)
+        own, *rows = seeds_for(seed, "training", n=2 * settings.n_envs + 1)
+        rows, others = rows[: settings.n_envs], rows[settings.n_envs :]
         binary = self.binary and self.task.family == "selection"
         env = training_env(scenario, rows, gamma=options.gamma, binary=binary)
         model = self._model(env, own, options)
@@ -131,7 +133,7 @@ class ItemAgent:
                 restore(model, checkpoint, made_with)
             following += [LearningCurve(out / "learning_curve.json"), Checkpoint(checkpoint, made_with)]
         if options.imitates and not model.num_timesteps:
-            imitate(model, make_policy(options.imitates, self.task, own % 2**32), options.imitation_steps)
+            self._imitate(model, scenario, others, options)
         remaining = total - model.num_timesteps
         if remaining > 0:
             model.learn(remaining, callback=following, reset_num_timesteps=model.num_timesteps == 0)
@@ -141,6 +143,19 @@ class ItemAgent:
         self.policy = SavedPolicy.of(model.policy, self.task, seed=self.seed, temperature=options.temperature)
         env.close()
         return self
+
+    def _imitate(
+        self, model: OnPolicyAlgorithm, scenario: Scenario, seeds: list[int], options: ItemHyperparameters
+    ) -> None:
+        if not isinstance(model.action_space, spaces.MultiBinary):
+            raise PolicyError(f"{self.name}: only what draws its actions can imitate; it takes {model.action_space}")
+        assert options.imitates is not None
+        rule = make_policy(options.imitates, self.task, seeds[0] % 2**32)
+        env = training_env(scenario, seeds, gamma=options.gamma, binary=True, role="imitation")
+        imitate(model, env, rule, options.imitation_steps)
+        assert isinstance(model.env, VecNormalize)
+        model.env.ret_rms = env.ret_rms  # the critic has learned returns on this scale
+        env.close()
 
     def _model(self, env: VecEnv, seed: int, options: ItemHyperparameters) -> OnPolicyAlgorithm:
         network = network_options(env, self.task, options)
@@ -224,9 +239,16 @@ class LearningCurve(BaseCallback):
             os.replace(scratch, self.file)
 
 
-def training_env(scenario: Scenario, seeds: list[int], *, gamma: float, binary: bool) -> VecEnv:
+def training_env(
+    scenario: Scenario,
+    seeds: list[int],
+    *,
+    gamma: float,
+    binary: bool,
+    role: Literal["training", "imitation"] = "training",
+) -> VecNormalize:
     """The scenario's training environments behind the bridge, one per seed, monitored, their rewards scaled."""
-    kwargs = scenario.kwargs_for("training")
+    kwargs = scenario.kwargs_for(role)
     core = gym.make_vec(scenario.env, len(seeds), autoreset_mode=AutoresetMode.SAME_STEP, copy=False, **kwargs)
     assert isinstance(core, CurationVectorEnv)
     bridge = SB3VecEnv(core, binary=binary)

@@ -40,9 +40,13 @@ class Metric(Config):
 
 
 class Overrides(Config):
-    """Arguments of the environment that differ by role; mappings are merged key by key."""
+    """Arguments of the environment that differ by role; mappings are merged key by key.
+
+    Those of ``imitation``, where an agent follows a rule before it is trained, come on top of those of ``training``.
+    """
 
     training: Kwargs = Field(default_factory=dict)
+    imitation: Kwargs = Field(default_factory=dict)
     tuning: Kwargs = Field(default_factory=dict)
     evaluation: Kwargs = Field(default_factory=dict)
 
@@ -105,9 +109,10 @@ class Scenario(Config):
             )
         return self
 
-    def kwargs_for(self, role: Role) -> Kwargs:
+    def kwargs_for(self, role: Role | Literal["imitation"]) -> Kwargs:
         """The environment's arguments in a role; ``hidden`` has no overrides."""
-        return _merge(self.kwargs, getattr(self.overrides, role, {}))
+        before = self.kwargs_for("training") if role == "imitation" else self.kwargs
+        return _merge(before, getattr(self.overrides, role, {}))
 
     @property
     def recorded(self) -> tuple[str, ...]:

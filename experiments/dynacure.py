@@ -3,7 +3,7 @@
     python -m experiments.dynacure --corpus mixed --seeds 5
 
 In this order, each resumable: a judge is trained that shares no source and no features with any signal; the base model
-is pre-trained on the raw mixture; what can be tuned is tried in as many short episodes as a learned policy was trained
+is pre-trained on the raw mixture; what can be tuned is tried in more short episodes than a learned policy is trained
 on; what learns is trained; then every policy selects at five operating points (weights of safety against utility) and
 seeds, the same base model is fine-tuned on each selection, and judged on held-out text.
 """
@@ -71,7 +71,7 @@ WHOLE: dict[str, Any] = {
 at 1,280 texts, the same ones as in an episode of training."""
 SEEDS, QUICK_SEEDS = 5, 2
 TRIALS, QUICK_TRIALS = 80, 3
-"""Episodes; in as many is a policy trained."""
+"""Episodes; in no more of them does a policy learn by training the model."""
 
 
 def main(

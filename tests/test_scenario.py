@@ -47,10 +47,12 @@ def test_overrides_merge_key_by_key() -> None:
         name="x",
         env="e",
         kwargs={"pool": {"builder": "synthetic", "seed": 1, "n_groups": 8}},
-        overrides={"evaluation": {"pool": {"seed": 2}}},
+        overrides={"evaluation": {"pool": {"seed": 2}}, "training": {"near": 0.3}, "imitation": {"pool": {"seed": 3}}},
     )
     assert scenario.kwargs_for("evaluation") == {"pool": {"builder": "synthetic", "seed": 2, "n_groups": 8}}
-    assert scenario.kwargs_for("training") == {"pool": {"builder": "synthetic", "seed": 1, "n_groups": 8}}
+    training = {"pool": {"builder": "synthetic", "seed": 1, "n_groups": 8}, "near": 0.3}
+    assert scenario.kwargs_for("training") == training
+    assert scenario.kwargs_for("imitation") == {"pool": training["pool"] | {"seed": 3}, "near": 0.3}
 
 
 def test_what_is_recorded() -> None:
@@ -72,7 +74,10 @@ def test_what_is_recorded() -> None:
         ({"kwargs": {"noise": "pink"}}, "'noise' = 'pink': Input should be 'gaussian', 'bernoulli' or 'none'"),
         ({"kwargs": {"late_arms": 30}}, "kwargs: late_arms must be < n_arms = 10, actual value: 30"),
         ({"overrides": {"tuning": {"horizon": -1}}}, "kwargs with overrides.tuning: 'horizon' = -1"),
-        ({"overrides": {"test": {}}}, "unknown key 'overrides.test'; allowed keys: training, tuning, evaluation"),
+        (
+            {"overrides": {"test": {}}},
+            "unknown key 'overrides.test'; allowed keys: training, imitation, tuning, evaluation",
+        ),
         ({"env": "CurationGym/Nope-v0"}, "'env' = 'CurationGym/Nope-v0'.*known: .*CurationGym/RottingArms-v0"),
         ({"env": "CartPole-v1"}, "'env' = 'CartPole-v1' has no native vector environment with a config_model"),
         ({"metric": {"aggregate": "median"}}, "'metric.aggregate' = 'median': .*'sum', 'last' or 'area'"),

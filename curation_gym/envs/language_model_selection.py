@@ -37,6 +37,7 @@ class LanguageModelSelectionConfig(SelectionConfig):
     vector_reward: bool = False
     language_model: ModelSource = BaseModelConfig(hidden_size=64, layers=2, epochs=0)
     fine_tuning: FineTuningConfig = FineTuningConfig()
+    frozen: bool = False
     probes: ProbesConfig = ProbesConfig(prompts=0)
     refinement: RefinementConfig | None = None
 
@@ -178,7 +179,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         told: list[dict[str, Any]] = []
         for i, row in enumerate(rows):
             ids = self._plan[row, step[i]][picked[i]]
-            self.learners[row].train_on([self.documents[index] for index in ids])
+            if not self.config.frozen:
+                self.learners[row].train_on([self.documents[index] for index in ids])
             np.add.at(self._spent_on[row], self.pool.domain[ids], self.document_tokens[ids])
             told.append(self._composite(int(row), step[i], picked[i]) | self._model_change(int(row), step[i]))
             told[-1]["audited"] = self._audit(int(row), step[i])
@@ -362,6 +364,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | vector_reward | false | one number per objective instead of their weighted sum |
     | language_model | a small random one | hub id, path, or :class:`BaseModelConfig`: trained on the pool (cached) |
     | fine_tuning | – | :class:`curation_gym.learners.language_model_config.FineTuningConfig` |
+    | frozen | false | the model learns nothing: what signals are worth can be learned cheaply, before the loop |
     | probes | clean text only | :class:`curation_gym.envs.language_model_probes.ProbesConfig` |
     | refinement | – | :class:`RefinementConfig` |
 

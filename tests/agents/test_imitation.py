@@ -1,13 +1,15 @@
 """Imitation: training begins at what a rule does, and at what it gets."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from stable_baselines3.common.vec_env import VecNormalize
 
-from agents.ppo import PPOAgent
+from agents.ppo import PPOAgent, PPOBoxAgent
 from curation_gym.evaluation.rollout import evaluate, make_core, task_of
 from curation_gym.policy import PolicyError, make_policy
-from curation_gym.scenario import Scenario, Training
+from curation_gym.scenario import Overrides, Scenario, Training
 
 POOL = {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "n_groups": 3, "dimension": 6, "seed": 5}
 KWARGS = {"pool": POOL, "n_items": 8, "horizon": 8, "budget": 16}
@@ -23,7 +25,7 @@ def scenario(steps: int = 16, **hyperparameters: object) -> Scenario:
 
 def test_training_begins_where_the_rule_is() -> None:
     task, core = task_of(ENV, KWARGS), make_core(ENV, KWARGS)
-    agent = PPOAgent(task, seed=0).learn(scenario(imitates=RAFT, imitation_steps=1024), seed=1)
+    agent = PPOAgent(task, seed=0).learn(scenario(imitates=RAFT, imitation_steps=4096), seed=1)
     fresh = PPOAgent(task, seed=0).learn(scenario(), seed=1)
     rule = make_policy(RAFT, task)
     seeds = list(range(100, 140))
@@ -52,5 +54,23 @@ def test_what_cannot_be_imitated_is_named() -> None:
     task = task_of(ENV, KWARGS)
     with pytest.raises(PolicyError, match="Raf"):
         PPOAgent(task).learn(scenario(imitates="baselines.raft:Raf"))
-    with pytest.raises(ValueError, match="less than one episode"):
+    with pytest.raises(PolicyError, match="imitation_steps: 4 over 2 sub-environments are less than an episode"):
         PPOAgent(task).learn(scenario(imitates=RAFT, imitation_steps=4))
+    with pytest.raises(PolicyError, match="only what draws its actions can imitate; it takes Box"):
+        PPOBoxAgent(task).learn(scenario(imitates=RAFT))
+
+
+def test_the_rule_acts_where_the_scenario_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def watched(model: Any, env: VecNormalize, *_: Any) -> None:
+        found.append((env.get_attr("config")[0].near, model.env.get_attr("config")[0].near, env, model.env))
+
+    monkeypatch.setattr("agents.item_agent.imitate", watched)
+    overrides = {"training": {"near": 0.3}, "imitation": {"near": 0.2}}
+    PPOAgent(task_of(ENV, KWARGS)).learn(
+        scenario(imitates=RAFT).model_copy(update={"overrides": Overrides(**overrides)})
+    )
+    ((near, trained_near, env, trained),) = found
+    assert (near, trained_near) == (0.2, 0.3)
+    assert trained.ret_rms is env.ret_rms, "the critic goes on at the scale at which it learned"

@@ -92,6 +92,18 @@ def test_the_composite_is_the_mean_worth_of_a_token(model: str) -> None:
     assert sum(info["composite"] for info in infos) == pytest.approx((tokens * worth).sum() / BUDGET, rel=1e-5)
 
 
+def test_a_frozen_model_learns_nothing_and_all_else_is_the_same(model: str) -> None:
+    env, trained = make(model, frozen=True), make(model)
+    before = env.learners[0].model.state_dict()
+    infos, ids = run(env, seed=3)
+    assert env.learners[0].tokens == 0
+    assert all(torch.equal(before[name], after) for name, after in load_causal(model)[0].state_dict().items())
+    told, paid = run(trained, seed=3)
+    assert ids == paid
+    assert [info["composite"] for info in infos] == [info["composite"] for info in told]
+    assert {info["model_value"] for info in infos} == {0} != {info["model_value"] for info in told}
+
+
 @pytest.mark.parametrize("probe_weight", [0.0, 2.0])
 def test_the_models_part_is_its_change_since_the_start(model: str, probe_weight: float) -> None:
     env = make(model, probe_weight=probe_weight)
