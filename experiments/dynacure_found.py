@@ -1,7 +1,7 @@
-"""What a study of experiments.dynacure has tuned and trained, for studies that go on from it."""
+"""Studies that go on from what a study of experiments.dynacure has tuned and trained."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,14 @@ from typing import Any
 import pandas as pd
 
 from curation_gym.config import validated
+from curation_gym.console import say
 from curation_gym.scenario import Scenario
 from experiments.dynacure import MAIN_POINT, POINTS, tuned_at
-from experiments.study import StudyError
+from experiments.report import Report
+from experiments.study import Study, StudyError
 from experiments.units import Entrant
+
+AddCorpus = Callable[[Report, pd.DataFrame, str], object]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,44 @@ class Curated:
         if "points" not in self.config:
             raise StudyError(f"{study} is no study of experiments.dynacure; name the directory of one")
         self.scenarios = [_at_main_point(validated(Scenario, one, str(study))) for one in self.config["scenarios"]]
+
+    def study_of(self, name: str, seeds: Sequence[int], step_unit: str, more: dict[str, Any], **options: Any) -> Study:
+        """A study that goes on from this one.
+
+        Args:
+            name: of the study.
+            seeds: it judges on.
+            step_unit: what ``step`` counts.
+            more: of its configuration.
+            options: ``out``, ``resume`` and ``overwrite`` of :class:`experiments.study.Study`.
+        """
+        corpora = [scenario.name for scenario in self.scenarios]
+        return Study(
+            name,
+            {"dynacure": self.config, "seeds": len(seeds), **more},
+            label="+".join(corpora),
+            seeds=seeds,
+            step_unit=dict.fromkeys(corpora, step_unit),
+            **options,
+        )
+
+    def close(self, study: Study, title: str, told: str | None, add_corpus: AddCorpus) -> int:
+        """Write results and report, corpus by corpus; returns the exit status.
+
+        Args:
+            study: that has run.
+            title: of the report.
+            told: the module's docstring, whose text after the command opens the report.
+            add_corpus: adds a corpus to the report, given its results and name.
+        """
+        results = study.results()
+        status = study.finish(results)
+        report = Report(title).add_text((told or "").split("\n\n", 2)[2].strip())
+        for scenario in self.scenarios:
+            report.add_heading(scenario.name)
+            add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
+        say(f"report: {report.write(study.out)}")
+        return status
 
     def policies(self, scenario: Scenario, names: Sequence[str]) -> list[Found]:
         """Those of ``names`` that the study has tuned or trained.

@@ -18,7 +18,6 @@ import pandas as pd
 import typer
 from numpy.typing import NDArray
 
-from curation_gym.console import say
 from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval
@@ -31,7 +30,7 @@ from experiments.dynacure_evaluation import curation
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
-from experiments.study import Study, StudyError, tidy
+from experiments.study import StudyError, tidy
 from experiments.umc_report import shown
 from experiments.units import MASTER
 
@@ -64,16 +63,7 @@ def main(
     with options.exits():
         curated = Curated(study)
         judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
-        own = Study(
-            "false_positives",
-            {"dynacure": curated.config, "seeds": len(judged_on)},
-            label="+".join(scenario.name for scenario in curated.scenarios),
-            seeds=judged_on,
-            step_unit={scenario.name: "tokens" for scenario in curated.scenarios},
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
-        )
+        own = curated.study_of("false_positives", judged_on, "tokens", {}, out=out, resume=resume, overwrite=overwrite)
         contests = {}
         for scenario in curated.scenarios:
             found = {policy.name: policy for policy in curated.policies(scenario, (B2, OURS))}
@@ -82,12 +72,7 @@ def main(
             for seed in judged_on:
                 contests[f"{scenario.name} {seed}"] = Contest(scenario, found[B2], found[OURS], seed)
         own.run(contest, contests, jobs=jobs, title="false positives")
-        results = own.results()
-        status = own.finish(results)
-        report = Report("Whose clean text is left out").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
-        for scenario in curated.scenarios:
-            _add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
-        say(f"report: {report.write(own.out)}")
+        status = curated.close(own, "Whose clean text is left out", __doc__, _add_corpus)
     raise typer.Exit(status)
 
 
@@ -165,7 +150,7 @@ def at_the_tokens_of(
     return selected
 
 
-def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
+def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
     wide = rows.pivot(index="seed", columns=["policy", "metric"], values="value").dropna()
     names = list(dict.fromkeys(rows["policy"]))
     domains = [metric for metric in dict.fromkeys(rows["metric"]) if _is_of_domain(metric)]
@@ -178,7 +163,6 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
             for metric in domains
         }
         table.append(row | {f"÷ {B2}": shown(interval(wide[name, flagged] / wide[B2, flagged]))})
-    report.add_heading(corpus)
     report.add_table(
         pd.DataFrame(table),
         f"Shares of what was shown, means over {len(wide)} seeds with 95 % intervals; {LABELS} is the bound. The last "

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import typer
 
-from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
@@ -23,7 +22,7 @@ from experiments import figures, options
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
-from experiments.study import Study, tidy
+from experiments.study import tidy
 from experiments.umc_report import shown
 from experiments.units import MASTER
 
@@ -57,15 +56,9 @@ def main(
     with options.exits():
         curated = Curated(study)
         judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
-        own = Study(
-            "redefinition",
-            {"dynacure": curated.config, "seeds": len(judged_on), "unsafe_from": [OLD, NEW], "after": AFTER},
-            label="+".join(scenario.name for scenario in curated.scenarios),
-            seeds=judged_on,
-            step_unit={scenario.name: "tenths of the horizon" for scenario in curated.scenarios},
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
+        more = {"unsafe_from": [OLD, NEW], "after": AFTER}
+        own = curated.study_of(
+            "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
         runs = {
             f"{scenario.name} {policy.name} {seed}": Redefined(_redefined(scenario), policy, seed)
@@ -74,12 +67,7 @@ def main(
             for seed in judged_on
         }
         own.run(redefined_run, runs, jobs=jobs, title="redefinition")
-        results = own.results()
-        status = own.finish(results)
-        report = Report("A new definition of safe").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
-        for scenario in curated.scenarios:
-            _add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
-        say(f"report: {report.write(own.out)}")
+        status = curated.close(own, "A new definition of safe", __doc__, _add_corpus)
     raise typer.Exit(status)
 
 
@@ -123,7 +111,6 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
             ahead = paired_difference([shares[B2][TENTHS - 1].to_numpy()], [share[TENTHS - 1].to_numpy()])
             row[f"less than {B2} at the end"] = shown(ahead)
         table.append(row)
-    report.add_heading(corpus)
     report.add_table(
         pd.DataFrame(table).fillna(""), "Share of selected documents that the new definition calls unsafe."
     )
