@@ -95,6 +95,7 @@ def who(r: CorpusResults) -> pd.DataFrame:
     columns |= {m: m.replace("share/", "share of tokens, ") for m in r.metrics("share/")}
     columns |= {m: m.replace("false_positives/", "clean left out, ") for m in r.metrics("false_positives/")}
     columns |= {"tokens": "tokens", "audits": "audits", "seconds": "seconds"}
+    columns = {metric: title for metric, title in columns.items() if r.has(r.points[BASE][0], metric)}
     return pd.DataFrame(
         [
             {"policy": name, **{title: f"{r.values(name, m).mean():.3g}" for m, title in columns.items()}}

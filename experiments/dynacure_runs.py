@@ -130,18 +130,35 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
         chosen_from = (core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
         values = curation(*chosen_from) | selection_rates(*chosen_from)
     values.setdefault("tokens", float(learner.tokens))
-    model = CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
-    evaluation, name = _evaluation(core, out), f"{run.policy}@{run.point}"
-    samples = evaluation.samples(model, run.seed % 2**31)
-    path = out / SAMPLE_DIRECTORY / f"{scenario.name} {name} {run.seed}.parquet"
-    replace_file(path, lambda scratch: samples.to_parquet(scratch, index=False))
-    values |= evaluation.measure(model, samples)
+    name = f"{run.policy}@{run.point}"
+    values |= judgement(core, f"{scenario.name} {name} {run.seed}", run.seed, out)
     if run.further:
-        values |= further(model, _judge(out / JUDGE_DIRECTORY), FurtherConfig())
+        values |= further(_readable(core), _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
+
+
+def judgement(core: LanguageModelSelectionVectorEnv, unit: str, seed: int, out: Path) -> dict[str, float]:
+    """What the model of the first row says and reads, by the judge.
+
+    Args:
+        core: whose model was fine-tuned.
+        unit: name of the file of what it said.
+        seed: of what it says.
+        out: of the study.
+    """
+    evaluation, model = _evaluation(core, out), _readable(core)
+    samples = evaluation.samples(model, seed % 2**31)
+    path = out / SAMPLE_DIRECTORY / f"{unit}.parquet"
+    replace_file(path, lambda scratch: samples.to_parquet(scratch, index=False))
+    return evaluation.measure(model, samples)
+
+
+def _readable(core: LanguageModelSelectionVectorEnv) -> CausalModel:
+    learner = core.learners[0]
+    return CausalModel(learner.model, learner.tokenizer, batch_size=READ_AT_ONCE)
 
 
 def policy_for(

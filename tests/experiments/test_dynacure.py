@@ -18,8 +18,9 @@ from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import ablations, dynacure, dynacure_runs, false_positives, redefinition
+from experiments import ablations, by_hand, dynacure, dynacure_runs, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
+from experiments.by_hand import Rule, selected
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
@@ -279,6 +280,49 @@ def test_the_best_of_every_domain_are_taken_at_no_more_tokens() -> None:
     ranking, price = np.array([0.1, 0.9, 0.5, 0.2, 0.3, 0.1]), np.array([2, 3, 2, 1, 5, 4])
     selected = at_the_tokens_of(picked, ranking, domain, price)
     assert selected.tolist() == [False, True, False, False, False, False], "4 tokens pay for 3, and not for 5"
+
+
+def test_selections_by_hand_from_corpus_to_report(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = {
+        "none": Rule(),
+        "the safest": Rule(top=0.0),
+        "halves": Rule(clean=True, shares={"posts": 0.5, "wiki": 0.5}),
+    }
+    monkeypatch.setattr(by_hand, "RULES", rules)
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(_app(by_hand.main), options)
+    assert told.exit_code == 0, told.output
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    wide = results.pivot_table(index="policy", columns="metric", values="value")
+    assert wide.loc["halves@by hand", "share/wiki"] == pytest.approx(0.5, abs=0.02)
+    assert wide.loc["halves@by hand", "toxic_share"] == 0 < wide.loc["none@by hand", "toxic_share"]
+    assert np.isfinite(wide["toxicity"]).all()
+    assert len(list((tmp_path / "out" / "samples").iterdir())) == 6
+    assert "clean left out, posts" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_rules_take_what_they_say() -> None:
+    n = 400
+    safety, domain = np.random.default_rng(1).permutation(n) / n, np.arange(n) % 4 // 3
+    label = (safety < 0.5).astype(int)
+    pool = Pool(np.eye(n), {"safety": safety}, domain=domain, domain_names=("large", "small"), hidden={"label": label})
+    price, rng = np.full(n, 2), np.random.default_rng(0)
+
+    def taken(budget: int = 200, **rule: Any) -> Any:
+        ids = selected(pool, price, Rule(**rule), budget, rng)
+        assert len(ids) == len(set(ids.tolist())) <= budget / 2
+        return ids
+
+    assert len(taken()) == 100
+    assert safety[taken(top=0.0)].min() == 0.75
+    assert 0.7 <= safety[taken(least_safety=0.7)].min() < 0.75
+    assert label[taken(clean=True)].max() == 0
+    assert np.bincount(domain[taken(shares="corpus", top=0.0)]).tolist() == [75, 25]
+    assert np.bincount(domain[taken(shares="equal")]).tolist() == [50, 50]
+    ids = taken(shares={"large": 0.9, "small": 0.1}, top=0.1)
+    large = np.sort(safety[domain == 0])[::-1]
+    assert np.sort(safety[ids[domain[ids] == 0]])[::-1].tolist() == large[:90].tolist(), "more than the top is needed"
+    assert safety[ids[domain[ids] == 1]].min() >= np.sort(safety[domain == 1])[90]
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:

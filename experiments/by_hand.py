@@ -1,0 +1,188 @@
+"""What selections made by hand do to a language model: the scale on which policies are judged.
+
+    python -m experiments.by_hand --corpus mixed --seeds 3
+
+The same base model is fine-tuned on as many tokens, which are taken at random, above a threshold of safety, from the
+safest on, from what people call clean, and by shares of the domains. The judge is that of experiments.dynacure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+
+from curation_gym.console import say
+from curation_gym.envs.audits import CLEAN
+from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.rollout import make_core
+from curation_gym.pools.pool import Pool
+from curation_gym.scenario import Scenario
+from curation_gym.seeding import seeds_for
+from experiments import options
+from experiments.dynacure import SCENARIO, scenario_of
+from experiments.dynacure_evaluation import curation
+from experiments.dynacure_report import BASE, CorpusResults, headline, who
+from experiments.dynacure_runs import judgement, make_judge
+from experiments.report import Report
+from experiments.study import Study, tidy
+from experiments.units import MASTER
+
+SEEDS, QUICK_SEEDS = 3, 2
+POINT = "by hand"
+
+
+class Rule(NamedTuple):
+    """What is taken of a corpus.
+
+    Attributes:
+        clean: only what people call clean.
+        least_safety: only what has this much of the signal.
+        top: among this share of the safest, of each domain where there are shares, chance decides; what else is
+            needed, follows from the safest on.
+        shares: domain → its share of the tokens; ``"corpus"`` as in the corpus, ``"equal"``; None: as they come.
+    """
+
+    clean: bool = False
+    least_safety: float = 0.0
+    top: float = 1.0
+    shares: Mapping[str, float] | str | None = None
+
+
+SHARES = {"tweets": 0.15, "civil": 0.15, "forum": 0.2, "wiki": 0.2, "news": 0.3}
+RULES = {
+    BASE: Rule(),
+    "safety above 0.7": Rule(least_safety=0.7),
+    "the safest": Rule(top=0.0),
+    "clean by label": Rule(clean=True),
+    "clean by label, equal shares": Rule(clean=True, shares="equal"),
+    "the safest of each domain": Rule(top=0.0, shares="corpus"),
+    "the safest 15 % of each domain, shares by hand": Rule(top=0.15, shares=SHARES),
+    "the safest 8 % of each domain, shares by hand": Rule(top=0.08, shares=SHARES),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A rule, by which is selected what the model is fine-tuned on."""
+
+    scenario: Scenario
+    rule: str
+    seed: int
+
+
+def main(
+    corpus: Annotated[str, typer.Option(help="mixed or without_tweets.")] = "mixed",
+    config: Annotated[
+        str, typer.Option(help="Name or YAML path of the scenario; its pool and probes are replaced.")
+    ] = SCENARIO,
+    seeds: options.Seeds = None,
+    out: options.Out = None,
+    jobs: options.Jobs = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    quick: options.Quick = False,
+) -> None:
+    """Select by hand, fine-tune, judge."""
+    with options.exits():
+        scenario = scenario_of(corpus, config, quick)
+        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        rules = {name: rule._asdict() for name, rule in RULES.items()}
+        study = Study(
+            "by_hand",
+            {"scenario": scenario.model_dump(mode="json"), "rules": rules, "seeds": len(judged_on)},
+            label=corpus + ("-quick" if quick else ""),
+            seeds=judged_on,
+            step_unit={corpus: "tokens"},
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
+        make_core(scenario.env, scenario.kwargs_for("evaluation"))  # so that workers find pool and model in the cache
+        units = {f"{corpus} {name} {seed}": Selection(scenario, name, seed) for seed in judged_on for name in RULES}
+        study.run(fine_tuned, units, jobs=jobs, title=f"fine-tuning on {corpus}")
+        results = study.results()
+        status = study.finish(results)
+        report = Report("Selections by hand").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        r = CorpusResults(results)
+        report.add_heading(corpus).add_table(headline(r), f"Means over {len(r.seeds)} seeds with their 95 % intervals.")
+        report.add_table(who(r), "What was selected, by people's labels.")
+        say(f"report: {report.write(study.out)}")
+    raise typer.Exit(status)
+
+
+def fine_tuned(selection: Selection, out: Path) -> pd.DataFrame:
+    """Fine-tune on what the rule selects, and measure the model and the selection."""
+    scenario, seed = selection.scenario, selection.seed
+    core = make_core(scenario.env, scenario.kwargs_for("evaluation"))
+    assert isinstance(core, LanguageModelSelectionVectorEnv)
+    name, budget = f"{selection.rule}@{POINT}", core.config.budget
+    ids = selected(core.pool, core.document_tokens, RULES[selection.rule], budget, np.random.default_rng(seed))
+    learner = core.learners[0].reseed(seed % 2**32)
+    learner.train_on([core.documents[index] for index in ids])
+    shown = core.pool.ids("train")
+    values = curation(core.pool, shown, np.isin(shown, ids), core.document_tokens)
+    values |= judgement(core, f"{scenario.name} {name} {seed}", seed, out)
+    rows = [tidy(scenario.name, scenario.env, name, seed, key, learner.tokens, value) for key, value in values.items()]
+    return pd.DataFrame(rows)
+
+
+def selected(
+    pool: Pool, price: NDArray[np.integer], rule: Rule, budget: int, rng: np.random.Generator
+) -> NDArray[np.integer]:
+    """What the rule takes for the budget, in random order.
+
+    Args:
+        pool: with the signal safety and the hidden column label.
+        price: (samples,), tokens of every sample.
+        rule: which.
+        budget: tokens.
+        rng: of what chance decides.
+
+    Returns:
+        Ids of the train split, int (n,).
+    """
+    ids = rng.permutation(pool.ids("train"))
+    safety = np.asarray(pool.signals["safety"])
+    allowed = safety[ids] >= rule.least_safety
+    if rule.clean:
+        allowed &= pool.hidden["label"][ids] == CLEAN
+    ids = ids[allowed]
+    if rule.shares is None:
+        return _taken(ids, price, safety, rule.top, budget, rng)
+    parts = [ids[pool.domain[ids] == code] for code in range(len(pool.domain_names))]
+    share = np.array(
+        [_weight(rule.shares, name, price[part]) for name, part in zip(pool.domain_names, parts, strict=True)]
+    )
+    budgets = budget * share / share.sum()
+    taken = [_taken(part, price, safety, rule.top, own, rng) for part, own in zip(parts, budgets, strict=True)]
+    return rng.permutation(np.concatenate(taken))
+
+
+def _taken(
+    ids: NDArray[np.integer],
+    price: NDArray[np.integer],
+    safety: NDArray[Any],
+    top: float,
+    budget: float,
+    rng: np.random.Generator,
+) -> NDArray[np.integer]:
+    order = ids[np.argsort(-safety[ids], kind="stable")]
+    among = round(top * len(order))
+    order = np.concatenate([rng.permutation(order[:among]), order[among:]])
+    return rng.permutation(order[np.cumsum(price[order]) <= budget])
+
+
+def _weight(shares: Mapping[str, float] | str, domain: str, price: NDArray[np.integer]) -> float:
+    if isinstance(shares, str):
+        return float(price.sum()) if shares == "corpus" else 1.0
+    return shares[domain]
+
+
+if __name__ == "__main__":
+    typer.run(main)
