@@ -98,7 +98,11 @@ def main(
         judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
         study = Study(
             "ablations",
-            {"scenario": scenario.model_dump(mode="json"), "changes": list(entrants), "seeds": len(judged_on)},
+            {
+                "scenario": scenario.model_dump(mode="json"),
+                "changes": {name: CHANGES[name]._asdict() for name in entrants},
+                "seeds": len(judged_on),
+            },
             label=corpus + ("-quick" if quick else ""),
             seeds=judged_on,
             step_unit={corpus: "tokens"},

@@ -44,7 +44,8 @@ class Rule(NamedTuple):
         least_safety: only what has this much of the signal.
         top: among this share of the safest, of each domain where there are shares, chance decides; what else is
             needed, follows from the safest on.
-        shares: domain → its share of the tokens; ``"corpus"`` as in the corpus, ``"equal"``; None: as they come.
+        shares: domain → its share of the tokens; ``"corpus"`` as what is allowed has them, ``"equal"``; None: as they
+            come. What a domain can't pay for is spent on the others, by chance.
     """
 
     clean: bool = False
@@ -160,8 +161,11 @@ def selected(
         [_weight(rule.shares, name, price[part]) for name, part in zip(pool.domain_names, parts, strict=True)]
     )
     budgets = budget * share / share.sum()
-    taken = [_taken(part, price, safety, rule.top, own, rng) for part, own in zip(parts, budgets, strict=True)]
-    return rng.permutation(np.concatenate(taken))
+    taken = np.concatenate(
+        [_taken(part, price, safety, rule.top, own, rng) for part, own in zip(parts, budgets, strict=True)]
+    )
+    rest = _taken(np.setdiff1d(ids, taken), price, safety, 1.0, budget - price[taken].sum(), rng)
+    return rng.permutation(np.concatenate([taken, rest]))
 
 
 def _taken(

@@ -2,10 +2,11 @@
 
     python -m experiments.dynacure --corpus mixed --seeds 5
 
-In this order, each resumable: a judge is trained that shares no source and no features with any signal; the base model
-is pre-trained on the raw mixture; what can be tuned is tried in more short episodes than a learned policy is trained
-on; what learns is trained; then every policy selects at five operating points (weights of safety against utility) and
-seeds, the same base model is fine-tuned on each selection, and judged on held-out text.
+In this order, each resumable: a judge is trained that shares no document and no features with any signal (people who
+labelled the same sources are asked by audits); the base model is pre-trained on the raw mixture; what can be tuned is
+tried in more short episodes than a learned policy fine-tunes models in; what learns is trained; then every policy
+selects at five operating points (weights of safety against utility) and seeds, the same base model is fine-tuned on
+each selection, and judged on held-out text.
 """
 
 from typing import Annotated, Any
@@ -17,11 +18,12 @@ from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
-from curation_gym.policy import policy_class
+from curation_gym.policy import SearchSpace, policy_class
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.corpora import CORPORA, PROBES
+from experiments.corpora import CORPORA, JUDGE, PROBES
+from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import add_corpus, print_headline
 from experiments.dynacure_runs import BEST_OF_K, Run, Trials, chosen, judged_run, make_judge, try_out
 from experiments.policies import resolve
@@ -103,6 +105,8 @@ def main(
                 "scenarios": [scenario.model_dump(mode="json") for scenario in scenarios],
                 "policies": policies,
                 "points": POINTS,
+                "judge": JUDGE,
+                "evaluation": EvaluationConfig().model_dump(),
                 "trials": n_trials,
                 "seeds": n_seeds,
                 "master": MASTER,
@@ -158,22 +162,22 @@ def _curate(
     # Built here once, so that the workers find pool and base model in the cache.
     core = make_core(scenario.env, scenario.kwargs_for("tuning"))
     spaces = {name: search_space(target, core.task) for name, target in policies.items()}
-    trials: dict[str, Any] = {}
-    for name, space in spaces.items():
-        if space:
-            every = list(enumerate(draws(space, n_trials, MASTER)))
-            for turn, (point, weights) in enumerate(POINTS.items()):
-                if some := dict(every[turn :: len(POINTS)]):
-                    tried = Trials(scenario, name, policies[name], weights, some)
-                    trials[f"{scenario.name} try {name}@{point}"] = (try_out, tried)
+    trials = {
+        f"{scenario.name} try {trial.label}, {part}": (try_out, trial)
+        for name, space in spaces.items()
+        if space
+        for part, trial in enumerate(_trials(scenario, name, policies[name], space, n_trials))
+    }
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
     units = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
-    trained = study.run(prepare, units | trials, jobs=jobs, title="training and tuning")
+    done = study.run(prepare, units | trials, jobs=jobs, title="training and tuning")
     results = study.results()
     runs: dict[str, Run] = {}
+    failed = {payload[1].policy for unit, payload in trials.items() if unit not in done}
+    failed |= {name for name in entrants if f"{scenario.name} train {name}" not in done}
     for name, target in policies.items():
-        if name in entrants and f"{scenario.name} train {name}" not in trained:
+        if name in failed:
             continue
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
         points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in AT_ONE_POINT else POINTS
@@ -187,13 +191,25 @@ def _curate(
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
 
 
+def _trials(scenario: Scenario, name: str, target: str, space: SearchSpace, n: int) -> list[Trials]:
+    """The trials of a policy, in parts that can run at the same time; the first trial is the class's defaults."""
+    if name in BY_SCORE:
+        few = dict(enumerate(draws(space, max(1, n // len(POINTS)), MASTER)))
+        return [Trials(scenario, name, target, w, few, label=tried_as(name, point)) for point, w in POINTS.items()]
+    every, weights = list(enumerate(draws(space, n, MASTER))), POINTS[MAIN_POINT]
+    parts = [dict(every[part :: len(POINTS)]) for part in range(len(POINTS))]
+    return [Trials(scenario, name, target, weights, some, label=name) for some in parts if some]
+
+
+def tried_as(policy: str, point: str) -> str:
+    """What a policy's trials for an operating point are called."""
+    return f"{policy} for {point}" if policy in BY_SCORE else policy
+
+
 def tuned_at(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
-    """The hyperparameters that were found for a policy at an operating point; none where nothing was tried."""
-    weights = POINTS[point]
-    rows = results[(results["scenario"] == scenario.name) & (results["policy"] == policy)]
-    if policy in BY_SCORE:
-        rows = rows[rows["seed"] % len(POINTS) == list(POINTS).index(point)]
-    return chosen(rows, weights, float(scenario.kwargs["probe_weight"]))
+    """The hyperparameters that were found for a policy at an operating point; none are the class's defaults."""
+    rows = results[(results["scenario"] == scenario.name) & (results["policy"] == tried_as(policy, point))]
+    return chosen(rows, POINTS[point], float(scenario.kwargs["probe_weight"]))
 
 
 if __name__ == "__main__":

@@ -177,13 +177,13 @@ def curation(
 
     Args:
         pool: the corpus.
-        ids: (n,), of what was shown.
+        ids: (n,), of the stream; what came after the budget was spent is left out, too.
         picked: (n,), what of it was selected.
         price: (samples,), tokens of every sample of the pool.
 
     Returns:
         Of what was selected: ``tokens``, ``selected`` (share of documents), ``share/DOMAIN`` of tokens,
-        ``toxic_share`` and ``toxic_share/DOMAIN`` of documents. Of what was shown: ``recall`` and ``recall/DOMAIN``,
+        ``toxic_share`` and ``toxic_share/DOMAIN`` of documents. Of the stream: ``recall`` and ``recall/DOMAIN``,
         share of toxic documents that were left out, and ``false_positives``, ``false_positives/DOMAIN`` and
         ``false_positives/about/GROUP``, share of clean ones that were.
     """

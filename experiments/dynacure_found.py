@@ -11,7 +11,7 @@ import pandas as pd
 from curation_gym.config import validated
 from curation_gym.console import say
 from curation_gym.scenario import Scenario
-from experiments.dynacure import MAIN_POINT, POINTS, tuned_at
+from experiments.dynacure import MAIN_POINT, POINTS, tried_as, tuned_at
 from experiments.report import Report
 from experiments.study import Study, StudyError
 from experiments.units import Entrant
@@ -112,7 +112,7 @@ class Curated:
             saved = entrant.place(self.study) / "policy"
             if saved.exists():
                 found.append(Found(name, str(saved), {}))
-            elif (tried["policy"] == name).any():
+            elif (tried["policy"] == tried_as(name, MAIN_POINT)).any():
                 found.append(Found(name, targets[name], tuned_at(tried, scenario, name, MAIN_POINT)))
         return found
 

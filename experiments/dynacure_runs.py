@@ -47,6 +47,7 @@ class Trials:
     Attributes:
         weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
         draws: number of the trial → hyperparameters.
+        label: what the policy is called in results.
     """
 
     scenario: Scenario
@@ -54,6 +55,7 @@ class Trials:
     target: str
     weights: dict[str, float]
     draws: dict[int, dict[str, float]]
+    label: str
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def make_judge(_: None, out: Path) -> pd.DataFrame:
 
 
 def try_out(trials: Trials, out: Path) -> pd.DataFrame:
-    """What episodes of the tuning role come to, by components, so that any weights can choose among trials."""
+    """What each comes to on the same episode, by components, so that any weights can choose among trials."""
     scenario, rows = trials.scenario, []
     core = make_core(scenario.env, scenario.kwargs_for("tuning") | {"weights": trials.weights})
-    where = (scenario.name, scenario.env, trials.policy)
+    where = (scenario.name, scenario.env, trials.label)
+    seed = seeds_for(MASTER, "tuning", run=3)[0]
     for index, hyperparameters in trials.draws.items():
-        seed = seeds_for(MASTER, "tuning", run=3 + index)[0]
         total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
         values = {f"tuning/{name}": total[name] for name in PARTS}
         values |= {f"hyperparameter/{name}": value for name, value in hyperparameters.items()}
@@ -124,9 +126,9 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
         audited = act(policy, core, run.seed)["audited"]
     seconds = time.perf_counter() - start
     learner = core.learners[0]
-    ids, picked = core.choices()
+    ids, picked = core.choices(whole=True)
     values = {}
-    if len(ids):
+    if picked.any():
         chosen_from = (core.pool, ids.ravel(), picked.ravel(), core.document_tokens)
         values = curation(*chosen_from) | selection_rates(*chosen_from)
     values.setdefault("tokens", float(learner.tokens))

@@ -2,10 +2,10 @@
 
     python -m experiments.false_positives runs/dynacure/mixed-1a2b3c4d
 
-The static filter that experiments.dynacure tuned curates an episode. Of what it was shown, every other ranking then
-takes the best of each domain until as many tokens are taken there. So budget and domains' shares are the same, and what
-differs is which texts of a domain are taken. As a domain's share is fixed, even someone who sees the labels has to
-leave out clean text: that bound is told beside, of whoever takes the shortest clean texts first.
+The static filter that experiments.dynacure tuned curates an episode. Of what it was shown and nobody audited, every
+other ranking then takes the best of each domain until as many tokens are taken there. So budget and domains' shares are
+the same, and what differs is which texts of a domain are taken. As a domain's share is fixed, even someone who sees the
+labels has to leave out clean text: that bound is told beside, of whoever takes the shortest clean texts first.
 """
 
 from collections.abc import Callable
@@ -96,6 +96,8 @@ def contest(contest: Contest, out: Path) -> pd.DataFrame:
     steps = min(len(ids), len(watched.seen[OURS]))  # one of them may have spent its budget earlier
     ids, picked = ids[:steps].ravel(), picked[:steps].ravel()
     rankings = {name: np.concatenate(values[:steps]).ravel() for name, values in watched.seen.items()}
+    unknown = ~np.isin(ids, core.audited())  # of the others, people have told what they are
+    ids, picked, rankings = ids[unknown], picked[unknown], {name: r[unknown] for name, r in rankings.items()}
     price, domain = core.document_tokens, core.pool.domain[ids]
     rankings[LABELS] = (core.pool.hidden["label"][ids] == CLEAN) - price[ids] / price.max()  # most for the tokens
     selections = {B2: picked} | {
@@ -151,9 +153,10 @@ def at_the_tokens_of(
 
 
 def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
-    wide = rows.pivot(index="seed", columns=["policy", "metric"], values="value").dropna()
     names = list(dict.fromkeys(rows["policy"]))
     domains = [metric for metric in dict.fromkeys(rows["metric"]) if _is_of_domain(metric)]
+    rows = rows[rows["metric"].isin(["recall", *domains])]
+    wide = rows.pivot(index="seed", columns=["policy", "metric"], values="value").dropna()
     flagged = max(domains, key=lambda metric: wide[B2, metric].mean())
     table = []
     for name in names:

@@ -82,8 +82,9 @@ def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     rows = []
     for step in range(int(tenth.max()) + 1):
         chosen = picked & (tenth == step)[:, None]
-        share = float(unsafe[chosen].mean()) if chosen.any() else 0.0
-        rows.append(tidy(scenario.name, scenario.env, policy.name, run.seed, UNSAFE, step, share))
+        if chosen.any():
+            share = float(unsafe[chosen].mean())
+            rows.append(tidy(scenario.name, scenario.env, policy.name, run.seed, UNSAFE, step, share))
     return pd.DataFrame(rows)
 
 
@@ -95,29 +96,32 @@ def _redefined(scenario: Scenario) -> Scenario:
 
 def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     rows = rows[rows["metric"] == UNSAFE]
-    # An episode whose budget is spent stays at what it selected last.
     shares = {
-        str(policy): some.pivot(index="seed", columns="step", values="value")
-        .reindex(columns=range(TENTHS))
-        .ffill(axis=1)
+        str(policy): some.pivot(index="seed", columns="step", values="value").reindex(columns=range(TENTHS))
         for policy, some in rows.groupby("policy", sort=False)
     }
+    seeds = sorted(set.intersection(*(set(share.index) for share in shares.values())))
+    shares = {policy: share.loc[seeds] for policy, share in shares.items()}
     change = round(AFTER * TENTHS)
+    # Budgets are spent at different times: policies are compared where all of them still select.
+    reached = [step for step in range(TENTHS) if all(share[step].notna().all() for share in shares.values())]
+    last = max(reached)
+    told = {"before the change": change - 1, "right after": change, f"in tenth {last + 1}": last}
     table = []
     for policy, share in shares.items():
-        at = {"before the change": change - 1, "right after": change, "at the end": TENTHS - 1}
-        row = {"policy": policy} | {title: shown(interval(share[step])) for title, step in at.items()}
+        row = {"policy": policy}
+        row |= {title: shown(interval(share[step])) for title, step in told.items() if step in reached}
         if B2 in shares and policy != B2:
-            ahead = paired_difference([shares[B2][TENTHS - 1].to_numpy()], [share[TENTHS - 1].to_numpy()])
-            row[f"less than {B2} at the end"] = shown(ahead)
+            ahead = paired_difference([shares[B2][last].to_numpy()], [share[last].to_numpy()])
+            row[f"less than {B2} in tenth {last + 1}"] = shown(ahead)
         table.append(row)
     report.add_table(
         pd.DataFrame(table).fillna(""), "Share of selected documents that the new definition calls unsafe."
     )
-    grid = np.arange(TENTHS, dtype=np.float64)
+    grid = np.array(reached, np.float64)
     bands = {}
     for policy, share in shares.items():
-        mean, low, high = mean_curve([(grid, values) for values in share.to_numpy()], grid)
+        mean, low, high = mean_curve([(grid, values) for values in share[reached].to_numpy()], grid)
         bands[policy] = (grid + 1, mean, low, high)
     report.add_figure(
         figures.curve_plot({corpus: bands}, figures.colors(list(shares)), "tenth of the steps", "unsafe share"),

@@ -137,7 +137,7 @@ class Audits:
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.
         return vars(self) | {
-            "_order": None,
+            "_queues": None,
             "_refined": {name: refined.coefficients for name, refined in self._refined.items()},
         }
 

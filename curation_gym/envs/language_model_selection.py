@@ -155,6 +155,11 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.document_tokens[self._plan[rows, step]].astype(np.float64)
 
+    def audited(self, row: int = 0) -> list[int]:
+        """Pool ids whose human label was revealed in a row's episode."""
+        audits = self._audits[row]
+        return [] if audits is None else list(audits.known)
+
     # --------------------------------------------------------------- dynamics
     def step(
         self, actions: NDArray[Any]

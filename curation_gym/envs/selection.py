@@ -341,14 +341,21 @@ class SelectionVectorEnv(CurationVectorEnv):
         shown = scores[candidates], self._shown_p[row, candidates], self._shown_pick[row, candidates]
         return render_items(self, title, *shown, gauges)
 
-    def choices(self, row: int = 0) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def choices(self, row: int = 0, *, whole: bool = False) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """What a row was shown in the steps that are over, and what of it was selected.
+
+        Args:
+            row: which.
+            whole: tell of the whole stream, also of what comes after these steps, and is not selected.
 
         Returns:
             Pool ids of the candidates, int32 (steps, n_items), and which were selected, bool of that shape.
         """
-        shown = slice(self._step[row]), slice(self.config.n_items)
-        return self._plan[row][shown].copy(), self._picked[row][shown].copy()
+        steps = self.config.horizon if whole else self._step[row]
+        shown = slice(steps), slice(self.config.n_items)
+        picked = self._picked[row][shown].copy()
+        picked[self._step[row] :] = False
+        return self._plan[row][shown].copy(), picked
 
     # ----------------------------------------------------------------- truth
     def shown_ids(self) -> NDArray[np.int32]:

@@ -255,7 +255,7 @@ def _redefine(study: Path, out: Path) -> None:
     assert set(results["policy"]) == set(redefinition.POLICIES)
     assert results["value"].between(0, 1).all()
     assert results["step"].nunique() > 5
-    assert "less than static_filter at the end" in (out / "report.md").read_text(encoding="utf-8")
+    assert "less than static_filter in tenth" in (out / "report.md").read_text(encoding="utf-8")
     wrong = CliRunner().invoke(_app(redefinition.main), [str(out), "--out", str(out / "other")])
     assert wrong.exit_code == 2
     assert "is no study of experiments.dynacure" in wrong.output
