@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
 from scipy.stats import trim_mean
 
+FEW = 10
+"""Seeds, below which a bootstrap's interval is too short."""
 Scores = Sequence[NDArray[np.float64]]
 Statistic = Callable[[Scores], NDArray[np.float64]]
 """Of arrays (…, n_seeds), one per task; keeps the leading axes, along which resamples are laid out."""
@@ -88,8 +91,34 @@ def bootstrap(
 
 
 def interval(values: ArrayLike) -> Estimate:
-    """Mean over seeds, (n_seeds,), with its 95 % bootstrap interval."""
-    return bootstrap(mean, [np.asarray(values, np.float64)])
+    """Mean over seeds, (n_seeds,), with its 95 % interval, see :func:`mean_estimate`."""
+    return mean_estimate([np.asarray(values, np.float64)])
+
+
+def mean_estimate(scores: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Mean over tasks of the mean over seeds, with its bootstrap interval; of few seeds with Student's.
+
+    A percentile bootstrap of 5 values covers 84 % where it says 95 %, since it draws from them as if they were all
+    there is. With 2 to 9 seeds in a task the interval is therefore Student's, with the degrees of freedom of Welch and
+    Satterthwaite where there are several tasks (Biometrika 1947). Of a single seed there is no interval: both ends are
+    the value.
+
+    Args:
+        scores: (n_seeds,) per task.
+        n, confidence, seed: of :func:`bootstrap`.
+
+    Raises:
+        ValueError: for a task without seeds, or a score that is NaN.
+    """
+    found = bootstrap(mean, scores, n=n, confidence=confidence, seed=seed)
+    if not 1 < min(len(task) for task in scores) < FEW:
+        return found
+    parts = np.array([task.var(ddof=1) / len(task) for task in scores])
+    if not parts.any():
+        return found
+    freedom = parts.sum() ** 2 / np.sum(parts**2 / [len(task) - 1 for task in scores])
+    half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(parts.sum()) / len(scores))
+    return Estimate(found.value, found.value - half, found.value + half)
 
 
 def probability_of_improvement(
@@ -119,9 +148,9 @@ def probability_of_improvement(
 
 
 def paired_difference(x: Scores, y: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0) -> Estimate:
-    """Mean over tasks of the mean of x − y over paired seeds; seeds are resampled in pairs."""
+    """Mean over tasks of the mean of x − y over paired seeds, see :func:`mean_estimate`."""
     differences = [np.asarray(a) - np.asarray(b) for a, b in zip(x, y, strict=True)]
-    return bootstrap(mean, differences, n=n, confidence=confidence, seed=seed)
+    return mean_estimate(differences, n=n, confidence=confidence, seed=seed)
 
 
 def gap_closed(

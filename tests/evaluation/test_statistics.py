@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import ttest_1samp, ttest_ind
 
 from curation_gym.evaluation.statistics import (
     Estimate,
@@ -15,6 +16,7 @@ from curation_gym.evaluation.statistics import (
     labels_to_target,
     mean,
     mean_curve,
+    mean_estimate,
     normalized_scores,
     paired_difference,
     performance_profile,
@@ -142,6 +144,29 @@ def test_pairing_removes_what_the_seeds_share() -> None:
     difficulty = np.random.default_rng(0).normal(0, 100, 50)
     estimate = paired_difference([difficulty + 1], [difficulty])
     assert estimate == pytest.approx((1, 1, 1))
+
+
+def test_few_seeds_have_students_interval() -> None:
+    rng = np.random.default_rng(1)
+    five, seven = rng.normal(1, 1, 5), rng.normal(0, 3, 7)
+    told = ttest_1samp(five, 0).confidence_interval(0.95)
+    assert interval(five) == pytest.approx((five.mean(), *told))
+    assert paired_difference([five], [np.zeros(5)]) == interval(five)
+    welch = ttest_ind(five, seven, equal_var=False).confidence_interval(0.95)
+    difference = mean_estimate([five, -seven])  # a mean over two tasks is half the sum
+    assert difference == pytest.approx(((five.mean() - seven.mean()) / 2, welch.low / 2, welch.high / 2))
+    assert interval([2.0]) == (2, 2, 2)
+    assert interval([2.0, 2.0]) == (2, 2, 2)
+    ten = rng.normal(0, 1, 10)
+    assert interval(ten) == bootstrap(mean, [ten])
+
+
+def test_students_interval_of_five_covers_as_often_as_it_says() -> None:
+    sample = np.random.default_rng(2).normal(0, 1, (600, 5))
+    covered = np.mean([e.low <= 0 <= e.high for e in map(interval, sample)])
+    bootstrapped = np.mean([e.low <= 0 <= e.high for e in (bootstrap(mean, [row], n=200) for row in sample)])
+    assert 0.93 < covered < 0.97
+    assert bootstrapped < 0.9
 
 
 def test_gap_closed_by_hand() -> None:
