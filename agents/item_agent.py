@@ -118,7 +118,7 @@ class ItemAgent:
         """
         settings = self.settings(scenario)
         options = self.hyperparameters.model_validate(settings.hyperparameters)
-        total = total_timesteps or settings.total_timesteps
+        total = settings.total_timesteps if total_timesteps is None else total_timesteps
         own, *rows = seeds_for(seed, "training", n=2 * settings.n_envs + 1)
         rows, others = rows[: settings.n_envs], rows[settings.n_envs :]
         binary = self.binary and self.task.family == "selection"

@@ -28,6 +28,9 @@ class BestOfK:
         batch_size: sequences sampled at once.
         seed: of prompts and samples.
 
+    Attributes:
+        sampled: tokens that the model has read and written to give what it was trained on, prompts included.
+
     Raises:
         ValueError: without prompts, or for a number below 1.
     """
@@ -54,6 +57,7 @@ class BestOfK:
         self.k, self.prompts_at_once, self.new_tokens = k, prompts_at_once, new_tokens
         self.temperature, self.batch_size = temperature, batch_size
         self._rng = np.random.default_rng(seed)
+        self.sampled = 0
 
     def run(self, tokens: int) -> list[float]:
         """Rounds until the learner was given so many tokens more, the last one cut there.
@@ -80,6 +84,8 @@ class BestOfK:
         drawn = [self.prompts[i] for i in self._rng.integers(len(self.prompts), size=self.prompts_at_once)]
         seed = int(self._rng.integers(2**31))
         samples = model.generate(drawn, self.k, max_new_tokens=self.new_tokens, temperature=self.temperature, seed=seed)
+        read = sum(map(len, self.learner.tokenize(drawn)))
+        self.sampled += self.k * (read + len(drawn) * self.new_tokens)
         rewards = judged(lambda texts: self.reward(list(texts)), [text for row in samples for text in row])
         best = rewards.reshape(-1, self.k).argmax(1)
         kept = [prompt + row[index] for prompt, row, index in zip(drawn, samples, best, strict=True)]

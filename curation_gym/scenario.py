@@ -55,12 +55,12 @@ class Training(Config):
     """How an agent is trained on the scenario.
 
     Attributes:
-        total_timesteps: environment steps, over all sub-environments.
+        total_timesteps: environment steps, over all sub-environments; 0: what it imitates is all it learns.
         n_envs: sub-environments.
         hyperparameters: of the agent, which knows their names and ranges and checks them; scalars.
     """
 
-    total_timesteps: int = Field(ge=1)
+    total_timesteps: int = Field(ge=0)
     n_envs: int = Field(1, ge=1)
     hyperparameters: Kwargs = Field(default_factory=dict)
 

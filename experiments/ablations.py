@@ -32,6 +32,9 @@ from experiments.units import MASTER, Entrant, train
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
 WITHOUT_IMITATION = "without_imitation"
+FROM_SCRATCH = {"imitates": None, "learning_rate": 0.001, "n_epochs": 8, "gae_lambda": 0.95}
+"""Hyperparameters of PPO where it doesn't begin at a rule, from which small steps keep it: those that it has in the
+environments without a model."""
 
 
 class Change(NamedTuple):
@@ -42,12 +45,19 @@ class Change(NamedTuple):
         hyperparameters: of the agent.
         agent: which, see :data:`experiments.policies.POLICIES`.
         base: what it is compared with.
+        timesteps: of training; None: the scenario's.
     """
 
     environment: Mapping[str, Any] = {}
     hyperparameters: Mapping[str, Any] = {}
     agent: str = "ppo"
     base: str = OURS
+    timesteps: int | None = None
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether training begins at chance, not at a rule."""
+        return "imitates" in self.hyperparameters
 
 
 CHANGES = {
@@ -56,12 +66,13 @@ CHANGES = {
     "probe_weight_20": Change({"probe_weight": 20.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
     "without_refinement": Change({"refinement": None}),
+    "imitation_only": Change(timesteps=0),
     "reinforce": Change(agent="reinforce"),
     # Probabilities as actions, signals as they are, from scratch.
-    "dynacure_as_written": Change({"refinement": None}, {"imitates": None}, agent="ppo_box"),
-    WITHOUT_IMITATION: Change(hyperparameters={"imitates": None}),
+    "dynacure_as_written": Change({"refinement": None}, FROM_SCRATCH, agent="ppo_box"),
+    WITHOUT_IMITATION: Change(hyperparameters=FROM_SCRATCH),
     # A rule can't be followed by what doesn't see what the rule sees.
-    **{f"without_{group}": Change({"hide": [group]}, {"imitates": None}, base=WITHOUT_IMITATION) for group in HIDEABLE},
+    **{f"without_{group}": Change({"hide": [group]}, FROM_SCRATCH, base=WITHOUT_IMITATION) for group in HIDEABLE},
 }
 CORNERS = {
     "safety 1": {"safety": 1.0, "alignment": 0.0, "utility": 0.0},
@@ -139,7 +150,10 @@ def changed(scenario: Scenario, change: Change) -> Scenario:
                 override.pop(name, None)
     agent = policy_class(POLICIES[change.agent]).name
     settings = scenario.agents[agent]
-    settings = settings.model_copy(update={"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)})
+    update: dict[str, Any] = {"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)}
+    if change.timesteps is not None:
+        update["total_timesteps"] = change.timesteps
+    settings = settings.model_copy(update=update)
     agents = scenario.agents | {agent: settings}
     overrides = scenario.overrides.model_validate(roles)
     return scenario.model_copy(update={"kwargs": kwargs, "overrides": overrides, "agents": agents})
@@ -165,7 +179,10 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
         if f"train {name}" in trained:
             path = str(entrant.place(study.out) / "policy")
             points = {MAIN_POINT: main_point} | (CORNERS if name == OURS else {})
-            runs += [Run(entrant.scenario, name, path, point, weights, {}, seed) for point, weights in points.items()]
+            runs += [
+                Run(entrant.scenario, name, path, point, weights, {}, seed, drawn=CHANGES[name].from_scratch)
+                for point, weights in points.items()
+            ]
     return runs
 
 
@@ -176,7 +193,8 @@ def _add_tables(report: Report, r: CorpusResults) -> Report:
     report.add_table(
         pd.DataFrame([_row(r, name) for name in changes]),
         f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
-        "intervals.",
+        "intervals (Student's t). Every change was trained once; seeds are of stream, fine-tuning and samples. "
+        "A dash: nothing was selected on some seed.",
     )
     corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points[OURS]]
     return report.add_table(pd.DataFrame(corners), f"{OURS} over the weights of the objectives.")
@@ -184,18 +202,23 @@ def _add_tables(report: Report, r: CorpusResults) -> Report:
 
 def _values(r: CorpusResults, name: str) -> dict[str, str]:
     domains = {metric: metric.replace("perplexity/", "perplexity ÷ none, ") for metric in r.metrics("perplexity/")}
-    return {title: shown(interval(r.values(name, metric))) for metric, title in COMPARED.items()} | {
-        title: shown(r.relative(name, metric)) for metric, title in domains.items()
+    compared = {
+        title: shown(interval(r.values(name, metric))) if r.has(name, metric) else "–"
+        for metric, title in COMPARED.items()
     }
+    return compared | {title: shown(r.relative(name, metric)) for metric, title in domains.items()}
 
 
 def _row(r: CorpusResults, change: str) -> dict[str, str]:
     base = CHANGES[change].base
     row = {"change": change, "compared with": "" if change == base else base}
     for metric, title in COMPARED.items():
-        ours, theirs = (r.values(f"{name}@{MAIN_POINT}", metric) for name in (change, base))
-        row[title] = shown(interval(ours))
-        row[f"{title}, difference"] = "" if change == base else shown(paired_difference([ours], [theirs]))
+        names = [f"{name}@{MAIN_POINT}" for name in (change, base)]
+        ours, theirs = (r.values(name, metric) for name in names)
+        row[title] = shown(interval(ours)) if r.has(names[0], metric) else "–"
+        row[f"{title}, difference"] = ""
+        if change != base and all(r.has(name, metric) for name in names):
+            row[f"{title}, difference"] = shown(paired_difference([ours], [theirs]))
     return row
 
 

@@ -25,7 +25,7 @@ from experiments import options
 from experiments.corpora import CORPORA, JUDGE, PROBES
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_runs import BEST_OF_K, Run, Trials, chosen, judged_run, make_judge, try_out
+from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, Trials, chosen, judged_run, make_judge, try_out
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Study
@@ -52,8 +52,6 @@ POINTS = {
 MAIN_POINT = "safety 0.5"
 BY_SCORE = ("static_filter", "raft", "raft_refined")
 """Policies that rank by the weights: what is tried at an operating point tells of that one only."""
-AT_ONE_POINT = ("none", "stratified", BEST_OF_K)
-"""Policies that have nothing to trade off, or no model to spare for it."""
 EPISODE: dict[str, Any] = {
     "n_items": 32,
     "horizon": 128,
@@ -180,7 +178,7 @@ def _curate(
         if name in failed:
             continue
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
-        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in AT_ONE_POINT else POINTS
+        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in UNGUIDED else POINTS
         for point, weights in points.items():
             found = tuned_at(results, scenario, name, point) if spaces[name] else {}
             for seed in seeds:

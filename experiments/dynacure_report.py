@@ -20,6 +20,13 @@ WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 
 
+WHO = (
+    "What was selected, by people's labels. Labels behind it: those of audits and of the probes' clean texts, which "
+    "tuning and training saw; all that was shown, of a reference. FLOPs: of fine-tuning, and of sampling where that is "
+    "part of the method."
+)
+
+
 class CorpusResults:
     """Tidy rows of one corpus, by policy, operating point and seed.
 
@@ -94,11 +101,12 @@ def who(r: CorpusResults) -> pd.DataFrame:
     columns = {"selected": "selected", "toxic_share": "toxic share", "recall": "toxic left out"}
     columns |= {m: m.replace("share/", "share of tokens, ") for m in r.metrics("share/")}
     columns |= {m: m.replace("false_positives/", "clean left out, ") for m in r.metrics("false_positives/")}
-    columns |= {"tokens": "tokens", "audits": "audits", "seconds": "seconds"}
+    columns |= {"tokens": "tokens", "audits": "labels behind it", "seconds": "seconds", "flops": "FLOPs"}
     columns = {metric: title for metric, title in columns.items() if r.has(r.points[BASE][0], metric)}
     return pd.DataFrame(
         [
-            {"policy": name, **{title: f"{r.values(name, m).mean():.3g}" for m, title in columns.items()}}
+            {"policy": name}
+            | {title: f"{r.values(name, m).mean():.3g}" if r.has(name, m) else "–" for m, title in columns.items()}
             for names in r.points.values()
             for name in names
         ]
@@ -158,8 +166,9 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         return
     report.add_table(
         headline(r),
-        f"Means over {len(r.seeds)} seeds with their 95 % intervals. What the models said, each continuation with the "
-        "judge's score, the study leaves in samples/.",
+        f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's t below ten seeds). Seeds are of the "
+        "stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what learns was trained once. "
+        "What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )
     report.add_table(
         hypervolumes(r),
@@ -171,7 +180,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         f"trade-off-{corpus}",
         "Each policy at its operating points, means over seeds; lines join those that none of its own beats.",
     )
-    report.add_table(who(r), "What was selected, by people's labels.")
+    report.add_table(who(r), WHO)
     report.add_figure(
         preferences_plot(r),
         f"preferences-{corpus}",

@@ -36,6 +36,8 @@ PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTI
 """Info keys whose sums over an episode are the components of its return."""
 READ_AT_ONCE = 128  # sequences, of models small enough
 BEST_OF_K = "raft_as_published"
+UNGUIDED = ("none", "stratified", BEST_OF_K)
+"""Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 Weights = Mapping[str, float]
 
@@ -68,6 +70,8 @@ class Run:
         target: what ``make_policy`` takes.
         seed: of the episode.
         further: whether the proposal's other hopes are measured, too.
+        drawn: whether a trained policy draws what it selects; else it selects what it would rather select than not,
+            of which a policy that began at chance may find nothing.
     """
 
     scenario: Scenario
@@ -78,6 +82,7 @@ class Run:
     hyperparameters: dict[str, float]
     seed: int
     further: bool = False
+    drawn: bool = False
 
 
 def make_judge(_: None, out: Path) -> pd.DataFrame:
@@ -118,12 +123,12 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": run.weights})
     assert isinstance(core, LanguageModelSelectionVectorEnv)
     start = time.perf_counter()
-    audited = 0.0
+    sampled = 0
     if run.policy == BEST_OF_K:
-        _best_of_k(core, run)
+        sampled = _best_of_k(core, run)
     else:
         policy = policy_for(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters)
-        audited = act(policy, core, run.seed)["audited"]
+        act(policy, core, run.seed, drawn=run.drawn)
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices(whole=True)
@@ -137,9 +142,26 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     if run.further:
         values |= further(_readable(core), _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
-    values |= {"audits": audited, "seconds": seconds, "flops": 6.0 * parameters * learner.tokens}
+    flops = parameters * (6.0 * learner.tokens + 2.0 * sampled)
+    values |= {"audits": labels_behind(core, run.policy), "seconds": seconds, "flops": flops}
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
+
+
+def labels_behind(core: LanguageModelSelectionVectorEnv, policy: str) -> int:
+    """Human labels that had a part in what a policy selects.
+
+    Those of the audits, which are the same texts in tuning, in training and when it acts, and those by which the
+    probes' clean texts were found, since the return that it was tuned or trained by holds both. A reference sees the
+    label of everything that it is shown.
+    """
+    if policy in REFERENCES:
+        return core.config.n_items * core.config.horizon
+    refinement = core.config.refinement
+    if policy in UNGUIDED:
+        return 0
+    audits = 0 if refinement is None else -(-core.config.horizon // refinement.every) * refinement.size
+    return audits + core.probes.audits
 
 
 def judgement(core: LanguageModelSelectionVectorEnv, unit: str, seed: int, out: Path) -> dict[str, float]:
@@ -173,20 +195,24 @@ def policy_for(
     return policy
 
 
-def act(policy: Policy, core: CurationVectorEnv, seed: int) -> Counter[str]:
-    """One episode: the sum of everything that the steps tell. What was learned acts without noise."""
+def act(policy: Policy, core: CurationVectorEnv, seed: int, *, drawn: bool = False) -> Counter[str]:
+    """One episode: the sum of everything that the steps tell. What was learned acts without noise, unless ``drawn``."""
     observation, _ = core.reset(seed=[seed])
     state, start, total = None, np.ones(1, np.bool_), Counter[str]()
     while not core.ended[0]:
-        action, state = policy.predict(observation, state, episode_start=start, deterministic=True)
+        action, state = policy.predict(observation, state, episode_start=start, deterministic=not drawn)
         observation, _, _, _, info = core.step(action)
         total.update({name: float(value[0]) for name, value in info.items() if not name.startswith("_")})
         start = np.zeros(1, np.bool_)
     return total
 
 
-def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> None:
-    """RAFT as published spends the budget on samples of the model, ranked by P(safe) and text quality."""
+def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
+    """RAFT as published spends the budget on samples of the model, ranked by P(safe) and text quality.
+
+    Returns:
+        Tokens that the model read and wrote for them.
+    """
     core.reset(seed=[run.seed])
     pool, learner, rng = core.pool, core.learners[0], np.random.default_rng(run.seed)
     ids = rng.permutation(pool.ids("train"))[:PROMPTS]
@@ -200,7 +226,9 @@ def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> None:
         return np.asarray(together / (safety + utility), np.float32)
 
     seed = int(rng.integers(2**31))
-    BestOfK(learner, reward, [text for text in prompts if text.strip()], seed=seed).run(core.config.budget)
+    raft = BestOfK(learner, reward, [text for text in prompts if text.strip()], seed=seed)
+    raft.run(core.config.budget)
+    return raft.sampled
 
 
 _evaluations: dict[tuple[str, Path], Evaluation] = {}

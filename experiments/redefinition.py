@@ -2,13 +2,15 @@
 
     python -m experiments.redefinition runs/dynacure/mixed-1a2b3c4d
 
-Policies that experiments.dynacure tuned and trained by the old reading of the labels act on, and audits alone tell of
-the new definition. Told is the share of selected documents that are unsafe by the new one, in every tenth of the steps.
+Ours is trained here by the old definition. What experiments.dynacure tuned acts beside it; its thresholds know the new
+definition already, which is to its advantage. In the episode, audits alone tell of the new one. Told is the share of
+selected documents that are unsafe by the new definition, in every tenth of the steps.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +26,14 @@ from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
 from experiments.study import tidy
 from experiments.umc_report import shown
-from experiments.units import MASTER
+from experiments.units import MASTER, Entrant, train
 
 SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5
 """Severity from which a text is unsafe, before and after that share of the horizon: hate is 1, offence 0.5."""
 TENTHS = 10
-POLICIES = ("static_filter", "raft", "raft_refined", "dynacure")
-B2, UNSAFE = "static_filter", "unsafe_share"
+TUNED = ("static_filter", "raft", "raft_refined")
+OURS, B2, UNSAFE = "dynacure", "static_filter", "unsafe_share"
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,21 @@ def main(
         own = curated.study_of(
             "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
-        runs = {
-            f"{scenario.name} {policy.name} {seed}": Redefined(_redefined(scenario), policy, seed)
+        policies = {scenario.name: curated.policies(scenario, TUNED) for scenario in curated.scenarios}
+        target = curated.config["policies"][OURS]
+        entrants = {
+            scenario.name: Entrant(_defined(scenario), OURS, target, tuned=False, trained=True)
             for scenario in curated.scenarios
-            for policy in curated.policies(scenario, POLICIES)
-            for seed in judged_on
         }
+        units = {f"train on {name}": (entrant, 0) for name, entrant in entrants.items()}
+        trained = own.run(train, units, jobs=jobs, title="training by the old definition")
+        runs = {}
+        for scenario in curated.scenarios:
+            if f"train on {scenario.name}" in trained:
+                made = str(entrants[scenario.name].place(own.out) / "policy")
+                policies[scenario.name].append(Found(OURS, made, {}))
+            for policy, seed in product(policies[scenario.name], judged_on):
+                runs[f"{scenario.name} {policy.name} {seed}"] = Redefined(_redefined(scenario), policy, seed)
         own.run(redefined_run, runs, jobs=jobs, title="redefinition")
         status = curated.close(own, "A new definition of safe", __doc__, _add_corpus)
     raise typer.Exit(status)
@@ -89,8 +100,12 @@ def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
 
 
 def _redefined(scenario: Scenario) -> Scenario:
-    refinement = {**scenario.kwargs["refinement"], "unsafe_from": OLD}
-    refinement["redefined"] = {"after": AFTER, "unsafe_from": NEW}
+    """By the old definition until it changes."""
+    return _defined(scenario, redefined={"after": AFTER, "unsafe_from": NEW})
+
+
+def _defined(scenario: Scenario, **change: Any) -> Scenario:
+    refinement = {**scenario.kwargs["refinement"], "unsafe_from": OLD, **change}
     return scenario.model_copy(update={"kwargs": scenario.kwargs | {"refinement": refinement}})
 
 

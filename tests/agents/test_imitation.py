@@ -50,6 +50,18 @@ def test_training_that_goes_on_does_not_imitate_again(tmp_path: Path, monkeypatc
         PPOAgent(task).learn(settings, seed=1, out=tmp_path / "other")
 
 
+def test_without_timesteps_what_is_imitated_is_all_that_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    task = task_of(ENV, KWARGS)
+    monkeypatch.setattr("agents.ppo.PPO.learn", refused)
+    agent = PPOAgent(task, seed=0).learn(scenario(0, imitates=RAFT, imitation_steps=2048), seed=1)
+    observation, _ = make_core(ENV, KWARGS).reset(seed=3)
+    agreeing = agent.predict(observation, deterministic=True)[0] == make_policy(RAFT, task).predict(observation)[0]
+    assert agreeing.mean() > 0.7
+
+
 def test_what_cannot_be_imitated_is_named() -> None:
     task = task_of(ENV, KWARGS)
     with pytest.raises(PolicyError, match="Raf"):

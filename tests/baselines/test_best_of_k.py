@@ -27,6 +27,8 @@ def test_a_round_keeps_the_best_of_each_prompts_samples() -> None:
     assert len(texts) == 8
     assert all(text.startswith(("the ", "a soup ", "then ")) for text in texts)
     assert (texts, reward) == same.round()
+    prompts = [next(p for p in ("the ", "a soup ", "then ") if text.startswith(p)) for text in texts]
+    assert one.sampled == 4 * (sum(map(len, one.learner.tokenize(prompts))) + 8 * 6)
     assert reward > make(k=1).round()[1]
 
 

@@ -230,7 +230,9 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert {"dynacure@safety 0.5", "dynacure@safety 0.85", "domain_rule@safety 0.85"} <= names
     assert [name for name in names if name.startswith("none")] == ["none@safety 0.5"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
-    assert (wide.loc["label_clean@safety 0.5", "toxic_share"], wide.loc["none@safety 0.5", "audits"] > 0) == (0, True)
+    assert wide.loc["label_clean@safety 0.5", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
+    assert wide.loc["none@safety 0.5", "audits"] == 0 < wide.loc["static_filter@safety 0.5", "audits"]
+    assert wide.loc["raft_as_published@safety 0.5", "flops"] > wide.loc["none@safety 0.5", "flops"]
     assert wide.loc["raft_as_published@safety 0.5", "tokens"] == pytest.approx(1600, abs=64)
     assert set(wide.index[wide["sst2"].notna()]) == {name for name in wide.index if name.endswith("@safety 0.5")}
     for metric in ("toxicity", "toxicity/posts", "perplexity/wiki", "toxicity_probability@2", "preference_accuracy"):
@@ -252,7 +254,8 @@ def _redefine(study: Path, out: Path) -> None:
     told = CliRunner().invoke(_app(redefinition.main), [str(study), "--seeds", "2", "--out", str(out)])
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(out / "results.parquet")
-    assert set(results["policy"]) == set(redefinition.POLICIES)
+    assert set(results["policy"]) == {*redefinition.TUNED, "dynacure"}
+    assert (out / "policies" / "dynacure-small-0" / "policy").exists(), "trained by the old definition"
     assert results["value"].between(0, 1).all()
     assert results["step"].nunique() > 5
     assert "less than static_filter in tenth" in (out / "report.md").read_text(encoding="utf-8")
@@ -327,6 +330,7 @@ def test_rules_take_what_they_say() -> None:
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
     some = ["without_refinement", "without_embedding", "without_imitation", "reinforce", "dynacure_as_written"]
+    some.append("imitation_only")
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(_app(ablations.main), [*options, *(part for name in some for part in ("--change", name))])
     assert told.exit_code == 0, told.output
@@ -335,7 +339,10 @@ def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) ->
     assert {f"{name}@safety 0.5" for name in ("none", "dynacure", *some)} <= names
     assert {name.partition("@")[2] for name in names if name.startswith("dynacure@")} == {"safety 0.5", *CORNERS}
     audits = results[results["metric"] == "audits"].groupby("policy")["value"].mean()
-    assert audits["without_refinement@safety 0.5"] == 0 < audits["dynacure@safety 0.5"]
+    probed = audits["without_refinement@safety 0.5"]
+    assert probed >= 2 * 4, "clean texts of two domains were found for the probes"
+    assert audits["dynacure@safety 0.5"] == probed + 6 * 3, "every other of 12 steps, 3 texts"
+    assert audits["none@safety 0.5"] == 0
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "fraction toxic, difference" in report
     assert "alignment 1" in report
