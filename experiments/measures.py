@@ -36,7 +36,7 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
     "mc_dropout": {"kind": "mc_dropout", "members": 10},
     "snapshots": {"kind": "checkpoints", "members": 5},
 }
-OF_ONE = ("entropy", "margin", "least_confidence")
+OF_ONE = ("entropy", "margin", "ratio", "least_confidence")
 """What a single model's probabilities tell; of one member the others are these again, or 0."""
 SCALES: dict[str, dict[str, int]] = {
     "umc_digits": {"budget": 300, "batch": 10, "n_initial": 10},

@@ -70,6 +70,7 @@ STRATEGIES: dict[str, Strategy] = {
 """Every strategy of the study, by the name it has in results."""
 
 ABLATIONS: dict[str, Strategy] = {
+    "umc_by_ratio": _umc(criteria=["coverage", "ratio"]),
     "umc_without_clustering": _umc(criteria=["margin"]),
     "umc_without_diversity": _umc(select="best"),
     "umc_without_bandit": _umc(subsets="all"),

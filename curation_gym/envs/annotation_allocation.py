@@ -207,7 +207,7 @@ class AnnotationAllocationEnv(CurationEnv):
     - ``random``: an order drawn at reset;
     - those of :mod:`curation_gym.signals.uncertainty`, divided by their bounds: entropy (of member 0, the single
       model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance, variation_ratio, margin,
-      least_confidence;
+      ratio, least_confidence;
     - ``coverage``: candidates are clustered once (k-means); of every cluster that nobody was asked about, the
       sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
       margin later is the order of "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024).

@@ -109,6 +109,18 @@ def margin(probabilities: Probabilities) -> Scores:
     return _Ensemble(probabilities).margin
 
 
+def ratio(probabilities: Probabilities) -> Scores:
+    """Ratio of confidence, p̄_(2) / p̄_(1) of the two largest probabilities of the mean, in [0, 1].
+
+    The margin of log-probabilities: what many classes share a little ranks as high as what two classes share. "Ratio of
+    confidence" in Monarch, "Human-in-the-Loop Machine Learning" (2021).
+
+    Raises:
+        ValueError: when the shape isn't (members, samples, classes).
+    """
+    return _Ensemble(probabilities).ratio
+
+
 def least_confidence(probabilities: Probabilities) -> Scores:
     """1 − max_k p̄_k, in [0, 1 − 1/K] (Lewis and Gale, SIGIR 1994).
 
@@ -127,6 +139,7 @@ MEASURES: dict[str, Callable[[Probabilities], Scores]] = {
     "variance": variance,
     "variation_ratio": variation_ratio,
     "margin": margin,
+    "ratio": ratio,
     "least_confidence": least_confidence,
 }
 
@@ -147,6 +160,7 @@ def bound(measure: str, members: int, classes: int) -> float:
         "variance": 1 - 1 / corners,
         "variation_ratio": 1 - 1 / corners,
         "margin": 1.0,
+        "ratio": 1.0,
         "least_confidence": 1 - 1 / classes,
     }
     return others.get(measure, math.log(classes))
@@ -232,9 +246,19 @@ class _Ensemble:
         return result
 
     @cached_property
+    def two_largest(self) -> Probabilities:
+        """(samples, 2), of the mean, the largest last."""
+        result: Probabilities = np.partition(self.mean, -2, axis=-1)[..., -2:]
+        return result
+
+    @cached_property
     def margin(self) -> Scores:
-        two = np.partition(self.mean, -2, axis=-1)[..., -2:]
-        result: Scores = 1 - (two[..., 1] - two[..., 0])
+        result: Scores = 1 - (self.two_largest[..., 1] - self.two_largest[..., 0])
+        return result
+
+    @cached_property
+    def ratio(self) -> Scores:
+        result: Scores = self.two_largest[..., 0] / self.two_largest[..., 1]
         return result
 
     @cached_property

@@ -60,6 +60,7 @@ def test_a_single_model_is_asked_by_what_it_can_tell() -> None:
         "random",
         "entropy",
         "margin",
+        "ratio",
         "least_confidence",
     }
     assert {u.ensemble for u in units.values()} == set(ENSEMBLES)

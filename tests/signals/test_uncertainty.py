@@ -152,6 +152,7 @@ def test_known_cases() -> None:
     assert uncertainty.margin(opposed)[0] == 1
     p = np.array([[[0.5, 0.3, 0.2]]])
     assert uncertainty.margin(p)[0] == pytest.approx(0.8)
+    assert uncertainty.ratio(p)[0] == pytest.approx(0.6)
     assert uncertainty.least_confidence(p)[0] == pytest.approx(0.5)
     assert uncertainty.entropy(p)[0] == pytest.approx(1.0296530)
     for name in DIVIDING:
