@@ -1,15 +1,14 @@
 """Several annotators per sample: who answers what, and what to make of answers that differ."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation_gym.annotators.answers import ABSTENTION, Answers
-from curation_gym.annotators.simulated import NO_FACTS, AnnotatorConfig, Facts, SimulatedAnnotator, domain_of
+from curation_gym.annotators.simulated import NO_FACTS, AnnotatorConfig, Facts, Method, SimulatedAnnotator, domain_of
 
-Method = Literal["majority", "dawid_skene", "one_coin", "glad"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 

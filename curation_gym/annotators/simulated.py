@@ -13,6 +13,8 @@ from curation_gym.config import Config, Many
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rows = Many[Many[Probability]]
+Method = Literal["majority", "dawid_skene", "one_coin", "glad"]
+"""How the answers of several annotators become one, see :func:`curation_gym.annotators.crowd.aggregate`."""
 
 
 class AbstentionConfig(Config):
@@ -66,6 +68,8 @@ class CrowdConfig(Config):
     Attributes:
         annotators: W.
         redundancy: r ≤ W, how many answer each sample.
+        method: by which a campaign makes labels of all the answers so far, whenever its learner is retrained; until
+            then the majority of a sample's answers is its label.
         accuracy: mean of the annotators' accuracies, the probability of a right answer where ``noise`` is 0.
         concentration: of the accuracies.
         domain_concentration: of an annotator's accuracies in the domains, around that annotator's own: expertise.
@@ -74,6 +78,7 @@ class CrowdConfig(Config):
 
     annotators: int = Field(default=10, ge=1)
     redundancy: int = Field(default=3, ge=1)
+    method: Method = "majority"
     accuracy: Probability = 0.8
     concentration: float | None = Field(default=20.0, gt=0)
     domain_concentration: float | None = Field(default=None, gt=0)

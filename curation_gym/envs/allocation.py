@@ -10,8 +10,9 @@ from curation_gym.task import Column
 def arm_columns(horizon: int, budget: int, reward_low: float, reward_high: float) -> tuple[Column, ...]:
     """The state columns of an arm, in this order.
 
-    pulls (of ``horizon``), labels_spent (of ``budget``), flags (of ``budget``), mean_reward and last_reward (divided
-    by the largest absolute reward), steps_since_pull (of ``horizon``; 1 when never pulled), samples_left (fraction).
+    pulls (of ``horizon``), labels_spent (of ``budget``), flags (of ``budget``), mean_reward (of its labels) and
+    last_reward (of its last pull), both divided by the largest absolute reward, steps_since_pull (of ``horizon``; 1
+    when never pulled), samples_left (fraction).
     """
     bound = max(abs(reward_low), abs(reward_high))
     low, high = reward_low / bound, reward_high / bound
@@ -55,11 +56,12 @@ class ArmLedger:
         labels: NDArray[np.integer] | int = 1,
         flags: NDArray[np.integer] | int = 0,
     ) -> None:
-        """Add one pull per entry of ``rows``; ``step`` is the index of the step that made it."""
+        """Add one pull per entry of ``rows``; ``rewards`` are means over its ``labels``, ``step`` is the index of the
+        step that made it."""
         self.pulls[rows, arms] += 1
         self.labels[rows, arms] += labels
         self.flags[rows, arms] += flags
-        self.reward_sum[rows, arms] += rewards
+        self.reward_sum[rows, arms] += labels * rewards
         self.last_reward[rows, arms] = rewards
         self.last_pull[rows, arms] = step
 
@@ -72,7 +74,7 @@ class ArmLedger:
     ) -> None:
         """Write the arm columns into ``out`` (num_envs, n_arms, 7); ``step`` counts the steps done, (num_envs,)."""
         since = np.minimum(step[:, None] - self.last_pull, self.horizon)
-        mean = np.divide(self.reward_sum, self.pulls, out=np.zeros_like(self.pulls), where=self.pulls > 0)
+        mean = np.divide(self.reward_sum, self.labels, out=np.zeros_like(self.labels), where=self.labels > 0)
         values = (self.pulls, self.labels, self.flags, mean, self.last_reward, since, samples_left)
         for index, (value, column) in enumerate(zip(values, columns, strict=True)):
             out[..., index] = np.clip(value / column.bound, column.low, column.high)

@@ -205,11 +205,11 @@ class AnnotationAllocationEnv(CurationEnv):
 
     Criteria that score samples:
     - ``random``: an order drawn at reset;
-    - those of :mod:`curation_gym.signals.uncertainty`, divided by their bounds: entropy (of member 0, the single
-      model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance, variation_ratio, margin,
+    - those of :mod:`curation_gym.signals.uncertainty`, divided by their bounds: entropy and single_margin (of member 0,
+      the single model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance, variation_ratio, margin,
       ratio, least_confidence;
-    - ``coverage``: candidates are clustered once (k-means); of every cluster that nobody was asked about, the
-      sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
+    - ``coverage``: candidates are clustered when they arrive (k-means); of every cluster that nobody was asked about,
+      the sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
       margin later is the order of "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024).
 
     Criteria that pick a whole pull, for hard arms only: ``badge``, ``coreset``, ``typiclust``, see
@@ -249,7 +249,7 @@ class AnnotationAllocationEnv(CurationEnv):
     |---|---|---|
     | validation_gain | increase of (1/V) Σ_v p̄(y_v given x_v) over V bought validation answers | [−1, 1] |
     | domain_gain | the same over the validation answers of the label's domain | [−1, 1] |
-    | uncertainty_reduction | decrease of the mean of H(p̄) / ln K over what is offered after the pull | [−1, 1] |
+    | uncertainty_reduction | mean decrease of H(p̄) / ln K over what is offered before and after the pull | [−1, 1] |
     | similar_reduction | the same over the label's cluster | [−1, 1] |
     | novelty | 1 − max(0, largest cosine to a sample asked about before the pull) | [0, 1] |
     | answered | 1 for a label, 0 for a flag or an abstention | [0, 1] |
@@ -294,8 +294,8 @@ class AnnotationAllocationEnv(CurationEnv):
     | score_batch | – | how many candidates, drawn anew at each retraining, are scored and offered; all of them |
     | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
     | threshold | 0 | only scores at or above it are asked about |
-    | select | best | a pull's samples: best, diverse (score × distance between directions), clustered, or auto: |
-    | | | diverse when ``batch`` is at least the number of classes, else best |
+    | select | best | a pull's samples: best, diverse (score × distance between directions), clustered (k-means), |
+    | | | dbscan, or auto: diverse when ``batch`` is at least the number of classes, else best |
     | retrain_every | 1 | pulls |
     | learner | kind: linear | :data:`curation_gym.learners.build.LearnerConfig` |
     | reward | uncertainty_reduction: 1 | weights of the parts, ≥ 0 |

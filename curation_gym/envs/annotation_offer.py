@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
 from curation_gym.acquisition import badge, best, clustered, coreset, distance_to_labelled, diverse, kmeans, typiclust
+from curation_gym.acquisition.distances import Points
 from curation_gym.envs.annotation_setting import BATCH_CRITERIA, Setting
 from curation_gym.learners.base import Learner
 from curation_gym.signals.uncertainty import bound, measures
@@ -29,7 +30,7 @@ class Offer:
         ids: (m,), ascending candidates; what follows is of them.
         scores: criterion → (m,), in [0, 1], also of what is measured only to be observed.
         predicted: (m,), the class of the learner's mean.
-        cell: (n,), the cluster of every candidate, found at the start; 0 without clusters.
+        cell: (n,), the cluster of every candidate that has arrived, −1 of others; 0 without clusters.
     """
 
     def __init__(self, setting: Setting, priority: Floats, rng: np.random.Generator) -> None:
@@ -37,15 +38,12 @@ class Offer:
         cfg, n = setting.config, len(setting.ids)
         self.ids, self.predicted = np.zeros(0, np.intp), np.zeros(0, np.int64)
         self.scores: dict[str, Floats] = {}
-        self.cell = np.zeros(n, np.intp)
+        self.cell = np.full(n, -1 if cfg.needs_clusters else 0)
         self._covered = np.zeros(0, np.bool_)
-        if cfg.needs_clusters:
-            found = kmeans(setting.X, setting.clusters, rng)
-            self.cell, self._centres = found.labels, found.centres
-            self._from_centre = np.linalg.norm(setting.X - found.centres[found.labels], axis=1)
-            self._size = np.bincount(found.labels, minlength=setting.clusters)
-            self._covered = np.zeros(setting.clusters, np.bool_)
-        self._group = setting.group(self.cell)
+        self._from_centre = np.zeros(n, np.float32)
+        self._centres = setting.X[:0]
+        self._place(np.flatnonzero(setting.arrival <= 0), rng)
+        self._group, self._arm_centres = setting.group(self.cell), self._centres
         self._asked = np.zeros(0, np.intp)
         self._distance = np.full(n, np.inf, np.float32)
 
@@ -54,6 +52,7 @@ class Offer:
         """Offer what is ``available`` (n,), or ``score_batch`` of it, and score it anew."""
         setting, cfg = self.setting, self.setting.config
         self.ids = np.flatnonzero(available)
+        self._place(self.ids[self.cell[self.ids] < 0], rng)
         if cfg.score_batch is not None and len(self.ids) > cfg.score_batch:
             self.ids = np.sort(rng.choice(self.ids, cfg.score_batch, replace=False))
         members, classes, names = max(learner.members, 2), setting.classes, cfg.measured
@@ -68,6 +67,30 @@ class Offer:
         self._score_what_was_asked()
         if cfg.recluster:
             self._cluster_anew(learner, rng)
+
+    def _place(self, new: NDArray[np.intp], rng: np.random.Generator) -> None:
+        """Put candidates that have just arrived into clusters: nobody knows the later ones yet.
+
+        They get clusters of their own, as large as those of the others. When they are too few for one, or arms are
+        clusters, whose number never changes, they join the nearest.
+        """
+        setting, first = self.setting, not len(self._centres)
+        if not len(new) or not setting.config.needs_clusters:
+            return
+        k = len(new) * setting.clusters // len(setting.ids)
+        if setting.config.by_cluster:
+            k = min(setting.clusters, len(new)) if first else 0
+        X = setting.X[new]
+        if k or first:
+            found = kmeans(X, max(k, 1), rng)
+            self.cell[new] = found.labels + len(self._centres)
+            self._centres = np.concatenate([self._centres, found.centres])
+        else:
+            self.cell[new], _ = Points(X).nearest(self._centres)
+        self._from_centre[new] = np.linalg.norm(X - self._centres[self.cell[new]], axis=1)
+        self._size = np.bincount(self.cell[self.cell >= 0], minlength=len(self._centres))
+        self._covered = np.append(self._covered, np.zeros(len(self._centres) - len(self._covered), np.bool_))
+        self._group = setting.group(self.cell)
 
     def withdraw(self, asked: NDArray[np.intp]) -> None:
         """Candidates were asked about: they are offered no more."""
@@ -90,6 +113,8 @@ class Offer:
     def _coverage(self) -> Floats:
         """Above 0 for one sample of every cluster that nobody was asked about: the nearest to its centre."""
         cell, score = self.cell[self.ids], np.zeros(len(self.ids), np.float32)
+        if not len(cell):
+            return score
         order = np.lexsort((self._from_centre[self.ids], cell))
         _, starts = np.unique(cell[order], return_index=True)
         nearest = order[starts]
@@ -107,10 +132,10 @@ class Offer:
         X = self.setting.X[inside] if by_embedding else self._in_blocks(learner, inside, lambda p: p.mean(0))
         found = kmeans(X, setting.clusters, rng)
         number = np.arange(setting.clusters)
-        if X.shape[1] == self._centres.shape[1]:
-            _, number = linear_sum_assignment(cdist(found.centres, self._centres))
-        self._centres = np.empty_like(found.centres)
-        self._centres[number] = found.centres
+        if found.centres.shape == self._arm_centres.shape:
+            _, number = linear_sum_assignment(cdist(found.centres, self._arm_centres))
+        self._arm_centres = np.empty_like(found.centres)
+        self._arm_centres[number] = found.centres
         cluster = np.full(len(self.cell), -1)
         cluster[inside] = number[found.labels]
         self._group = self.setting.group(cluster)
@@ -144,6 +169,8 @@ class Offer:
                 picked = diverse(total, self._priority[inside], self.setting.directions[inside], n)
             case "clustered":
                 picked = clustered(total, self._priority[inside], X[inside], n, rng)
+            case "dbscan":
+                picked = clustered(total, self._priority[inside], X[inside], n, rng, method="dbscan")
         chosen = inside[picked]
         return chosen, self._group[chosen] * len(names) + owner[within[picked]]
 

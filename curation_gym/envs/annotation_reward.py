@@ -55,12 +55,14 @@ class Standing:
     Attributes:
         right: (V,), mean probability of each validation answer.
         right_domain: (V,), domain of each validation sample.
-        entropy: (m,), H(p̄) / ln K of what is offered.
+        offered: (m,), ascending candidates that are offered.
+        entropy: (m,), H(p̄) / ln K of each.
         cell: (m,), the cluster of each, in 0 … cells − 1.
     """
 
     right: Values
     right_domain: NDArray[np.integer]
+    offered: NDArray[np.intp]
     entropy: NDArray[np.float32]
     cell: NDArray[np.intp]
 
@@ -75,14 +77,17 @@ class Standing:
         return np.asarray(total / np.maximum(count, 1))
 
     def eased(self, before: "Standing") -> float:
-        """Decrease of the mean entropy of what is offered; 0 when nothing is, before or now."""
-        if not (len(self.entropy) and len(before.entropy)):
-            return 0.0
-        return float(before.entropy.mean(dtype=np.float64) - self.entropy.mean(dtype=np.float64))
+        """Mean decrease of the entropy of what is offered, before and now; 0 when nothing is."""
+        eased, _ = self._eased(before)
+        return float(eased.mean()) if len(eased) else 0.0
 
     def eased_by_cell(self, before: "Standing", cells: int) -> Values:
         """(cells,), the same within each."""
-        sums = [np.bincount(s.cell, s.entropy, cells) for s in (before, self)]
-        counts = [np.bincount(s.cell, minlength=cells) for s in (before, self)]
-        means = [total / np.maximum(count, 1) for total, count in zip(sums, counts, strict=True)]
-        return np.where((counts[0] > 0) & (counts[1] > 0), means[0] - means[1], 0.0)
+        eased, cell = self._eased(before)
+        return np.asarray(np.bincount(cell, eased, cells) / np.maximum(np.bincount(cell, minlength=cells), 1))
+
+    def _eased(self, before: "Standing") -> tuple[Values, NDArray[np.intp]]:
+        """Of the candidates that are offered before and now, so that others that come and go count for nothing: by how
+        much the entropy of each fell, and its cluster."""
+        _, then, now = np.intersect1d(before.offered, self.offered, assume_unique=True, return_indices=True)
+        return before.entropy[then].astype(np.float64) - self.entropy[now], self.cell[now]

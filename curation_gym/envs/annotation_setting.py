@@ -47,7 +47,7 @@ class AnnotationAllocationConfig(Config):
     score_batch: int | None = Field(None, ge=1)
     percentile: float = Field(0.0, ge=0, lt=100)
     threshold: float = Field(0.0, ge=0, lt=1)
-    select: Literal["best", "diverse", "clustered", "auto"] = "best"
+    select: Literal["best", "diverse", "clustered", "dbscan", "auto"] = "best"
     retrain_every: int = Field(1, ge=1)
     learner: LearnerConfig = LinearConfig()
     reward: RewardWeights = RewardWeights(uncertainty_reduction=1.0)
@@ -83,8 +83,15 @@ class AnnotationAllocationConfig(Config):
             )
         if self.more_pools and self.arm_features != "state":
             raise ValueError("more_pools needs arm_features 'state': only that means the same on every pool")
-        if self.recluster and self.subsets not in ("clusters", "domains_x_clusters"):
+        if self.recluster and not self.by_cluster:
             raise ValueError(f"recluster is for arms of clusters, actual subsets: {self.subsets!r}")
+        if self.cluster_on == "probabilities" and not self.recluster:
+            raise ValueError("cluster_on 'probabilities' is for recluster: before the first label they are all alike")
+        if self.n_clusters is not None and not self.needs_clusters:
+            raise ValueError(
+                f"n_clusters = {self.n_clusters}, but nothing is clustered: that is for subsets of clusters, the "
+                "criterion coverage and reward.similar_reduction"
+            )
         return self
 
     @property
@@ -107,8 +114,10 @@ class AnnotationAllocationConfig(Config):
 
     @property
     def horizon(self) -> int:
-        """Most pulls in an episode: that many when every answer is of the cheapest kind."""
-        return -(-(self.budget - self.first_cost) // (self.batch * self.answer_cost[0]))
+        """Most pulls in an episode: twice as many as full ones whose answers are all of the cheapest kind, so that a
+        policy that asks for parts of a pull can spend its budget, too, and one that asks for nothing comes to an end.
+        """
+        return 2 * -(-(self.budget - self.first_cost) // (self.batch * self.answer_cost[0]))
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -117,10 +126,14 @@ class AnnotationAllocationConfig(Config):
         return tuple(name for name in MEASURES if name in wanted)
 
     @property
+    def by_cluster(self) -> bool:
+        """Whether arms are made of clusters."""
+        return self.subsets in ("clusters", "domains_x_clusters")
+
+    @property
     def needs_clusters(self) -> bool:
         """Whether candidates are clustered at all."""
-        by_cluster = self.subsets in ("clusters", "domains_x_clusters")
-        return by_cluster or "coverage" in self.criteria or self.reward.similar_reduction > 0
+        return self.by_cluster or "coverage" in self.criteria or self.reward.similar_reduction > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +188,7 @@ class Setting:
         return unit
 
     @property
-    def select(self) -> Literal["best", "diverse", "clustered"]:
+    def select(self) -> Literal["best", "diverse", "clustered", "dbscan"]:
         """How a pull's samples are picked; a pull that is small against the classes rarely asks the same twice."""
         if self.config.select == "auto":
             return "diverse" if self.config.batch >= self.classes else "best"

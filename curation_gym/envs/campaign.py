@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from curation_gym.annotators.answers import FLAG
 from curation_gym.annotators.base import make_annotator
+from curation_gym.annotators.crowd import CrowdAnswers, aggregate
 from curation_gym.envs.annotation_offer import Offer
 from curation_gym.envs.annotation_reward import PARTS, Standing
 from curation_gym.envs.annotation_setting import Setting
@@ -54,6 +55,7 @@ class Campaign:
         learner: as trained last.
         offer: what can be asked about in the next pull.
         asked: candidates asked about, in order, and ``answers`` their labels, −1 where flagged, −2 without answer.
+        votes: (asked, r), what each of a crowd answered, by ``voters`` of the same shape; r is 0 without a crowd.
         spent: of the budget, first and validation answers included.
         seconds: of the annotator's time.
         pulls: done.
@@ -72,6 +74,8 @@ class Campaign:
         self._priority = order.random(n, np.float32)
         self.offer = Offer(setting, self._priority, self._generator("cluster"))
         self.asked, self.answers = np.zeros(0, np.intp), np.zeros(0, np.int64)
+        redundancy = 0 if cfg.annotator.crowd is None else cfg.annotator.crowd.redundancy
+        self.votes, self.voters = np.zeros((0, redundancy), np.int64), np.zeros((0, redundancy), np.int32)
         self.spent, self.seconds, self.last_reward = 0, 0.0, 0.0
         self.stopped: str | None = None
         self._history: list[Round] = []
@@ -136,6 +140,9 @@ class Campaign:
         self._left[chosen] = False
         self.asked = np.append(self.asked, chosen)
         self.answers = np.append(self.answers, answers.labels)
+        if isinstance(answers, CrowdAnswers):
+            self.votes = np.concatenate([self.votes, answers.votes])
+            self.voters = np.concatenate([self.voters, answers.annotators])
         self.spent += answers.cost
         self.seconds += answers.seconds
         self.offer.withdraw(chosen)
@@ -156,7 +163,10 @@ class Campaign:
 
     # --------------------------------------------------------------- learning
     def _learn(self) -> None:
-        setting, known = self.setting, self.answers >= 0
+        setting, crowd = self.setting, self.setting.config.annotator.crowd
+        if crowd is not None and crowd.method != "majority":
+            self.answers = aggregate(self.votes, self.voters, crowd.method, self._entropy).labels
+        known = self.answers >= 0
         self.learner.fit(setting.ids[self.asked[known]], self.answers[known])
         available = self._left & (setting.arrival <= self.spent / setting.config.budget)
         self.offer.renew(available, self.learner, self._generator("offer"))
@@ -174,6 +184,8 @@ class Campaign:
             predictions=self._mean(stop_set).argmax(1),
             uncertainty=self._mean_offered("ensemble_entropy"),
         )
+        if self._history and told.labels == self._history[-1].labels:
+            return  # the pull cost nothing: it says nothing about what a label gains
         self._history.append(told)
         self.stopped = rule.should_stop(self._history)
 
@@ -215,7 +227,8 @@ class Campaign:
         ids, labels = self._validation
         right = self._mean(ids)[np.arange(len(labels)), labels].astype(np.float64) if len(ids) else np.zeros(0)
         offer = self.offer
-        return Standing(right, self.setting.pool.domain[ids], offer.scores["ensemble_entropy"], offer.cell[offer.ids])
+        entropy, cell = offer.scores["ensemble_entropy"], offer.cell[offer.ids]
+        return Standing(right, self.setting.pool.domain[ids], offer.ids, entropy, cell)
 
     def _novelty(self, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
         """1 − the largest cosine, not below 0, to a sample asked about before."""

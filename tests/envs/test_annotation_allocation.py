@@ -180,7 +180,8 @@ class Oracle:
                 same(f"criterion={name}", [float(arm[1] == name) for arm in self.arms])
         same("pulls", [len(log) for log in self.log])
         same("labels_spent", [sum(entry[0] for entry in log) for log in self.log])
-        same("mean_reward", [np.mean([entry[1] for entry in log] or [0]) for log in self.log])
+        paid = [sum(labels * reward for labels, reward, *_ in log) for log in self.log]
+        same("mean_reward", [p / max(sum(entry[0] for entry in log), 1) for p, log in zip(paid, self.log, strict=True)])
         same("last_reward", [log[-1][1] if log else 0 for log in self.log])
         same("flags", [sum(entry[2] for entry in log) for log in self.log])
         same("steps_since_pull", [self.step - log[-1][3] if log else self.cfg.horizon for log in self.log])

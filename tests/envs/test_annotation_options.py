@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation_gym.acquisition import badge, coreset, typiclust
+from curation_gym.acquisition import badge, clustered, coreset, typiclust
+from curation_gym.annotators.crowd import aggregate
 from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
@@ -114,16 +115,130 @@ def test_what_has_not_arrived_is_not_offered() -> None:
     assert late[newest(pull(core, arm=1))].all()
 
 
+def test_coverage_knows_nothing_of_what_is_to_arrive() -> None:
+    arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)
+    now = make_pool(arrival)
+    later = make_pool(arrival)
+    moved = np.array(now.embeddings)
+    moved[arrival > 0] += 30
+    later = Pool(
+        moved,
+        domain=now.domain,
+        domain_names=now.domain_names,
+        hidden=dict(now.hidden),
+        split=now.split,
+        arrival=arrival,
+        class_names=now.class_names,
+    )
+    one, other = (start(pool=pool, criteria=("coverage",), n_clusters=30) for pool in (now, later))
+    for _ in range(4):
+        assert pull(one).asked.tolist() == pull(other).asked.tolist()
+
+
+def test_what_arrives_is_put_into_clusters_of_its_own_and_covered() -> None:
+    arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)
+    core = start(pool=make_pool(arrival), criteria=("coverage",), n_clusters=30, budget=80)
+    campaign = core.campaign(0)
+    late = campaign.setting.arrival > 0
+    assert (campaign.offer.cell[late] == -1).all()
+    assert campaign.offer.cell.max() == 19, "two thirds have arrived"
+    while campaign.spent < 40:
+        pull(core)
+    more = late.sum() * 30 // len(late)
+    assert set(campaign.offer.cell[late]) == set(range(20, 20 + more))
+    assert late[newest(pull(core))].all(), "the others were covered before"
+
+
+def test_a_few_that_arrive_join_the_nearest_cluster_as_do_all_where_arms_are_clusters() -> None:
+    for few, config in ((np.arange(400) == 1, {"criteria": ("coverage",)}), (np.arange(400) % 3 == 0, {})):
+        arms = {"subsets": "clusters", "criteria": ("random",), **config}
+        core = start(pool=make_pool(np.where(few, 0.5, 0.0)), n_clusters=5, **(arms | {"subsets": "clusters"}))
+        campaign = core.campaign(0)
+        while campaign.spent < 30:
+            pull(core, int(core.action_masks()[0].argmax()))
+        offer, late = campaign.offer, np.flatnonzero(campaign.setting.arrival > 0)
+        distance = np.linalg.norm(campaign.setting.X[late, None] - offer._centres, axis=2)
+        assert offer.cell[late].tolist() == distance.argmin(1).tolist()
+
+
+def test_short_pulls_do_not_end_a_campaign_before_its_budget() -> None:
+    core = start(subsets="clusters", criteria=("random",), n_clusters=60, budget=60, batch=5)
+    done = False
+    while not done:
+        *_, terminated, _, info = core.step(np.array([int(core.action_masks()[0].argmax())]))
+        done = bool(terminated[0])
+    assert info["labels_spent"][0] == 60
+
+
+def test_uncertainty_falls_on_the_same_samples() -> None:
+    """With a part of the pool scored at a time, another part is no reduction."""
+    core = start(criteria=("random",), score_batch=60, budget=200, batch=20, reward={"uncertainty_reduction": 1.0})
+    for _ in range(5):
+        campaign = core.campaign(0)
+        offered, before = campaign.offer.ids, campaign.offer.scores["ensemble_entropy"]
+        _, rewards, *_ = core.step(np.array([0]))
+        both = np.intersect1d(offered, campaign.offer.ids)
+        now = campaign.offer.scores["ensemble_entropy"][np.isin(campaign.offer.ids, both)]
+        assert rewards[0] == pytest.approx(float((before[np.isin(offered, both)] - now).mean()), abs=1e-6)
+
+
+def test_dbscan_spreads_a_pull() -> None:
+    core = start(criteria=("margin",), select="dbscan")
+    offer = core.campaign(0).offer
+    rng = np.random.default_rng(0)
+    score, X = offer.scores["margin"], core.setting.X[offer.ids]
+    expected = clustered(score, offer._priority[offer.ids], X, 5, rng, method="dbscan")
+    ids = offer.ids.copy()
+    assert newest(pull(core)) == ids[expected].tolist()
+
+
+def test_a_crowds_answers_are_aggregated_anew_with_every_answer() -> None:
+    crowd = {"annotators": 4, "redundancy": 3, "accuracy": 0.6, "concentration": 2.0}
+    core = start(criteria=("random",), annotator={"crowd": {**crowd, "method": "one_coin"}}, budget=400, batch=20)
+    campaign = pull(core, times=4)
+    assert campaign.votes.shape == campaign.voters.shape == (90, 3)
+    expected = aggregate(campaign.votes, campaign.voters, "one_coin", campaign._entropy).labels
+    assert campaign.answers.tolist() == expected.tolist()
+    plain = pull(start(criteria=("random",), annotator={"crowd": crowd}, budget=400, batch=20), times=4)
+    assert plain.asked.tolist() == campaign.asked.tolist()
+    truth = campaign.setting.hidden[campaign.asked]
+    assert (campaign.answers == truth).mean() > (plain.answers == truth).mean()
+
+
+def test_flags_that_cost_nothing_do_not_confuse_a_stopping_rule() -> None:
+    hidden = {"label": np.where(np.arange(400) % 3 == 0, -1, np.arange(400) % 4)}
+    pool = Pool(
+        POOL.embeddings,
+        domain=POOL.domain,
+        domain_names=POOL.domain_names,
+        hidden=hidden,
+        split=POOL.split,
+        class_names=POOL.class_names,
+    )
+    rule = {"kind": "gain_below_price", "price": 1e-9, "window": 4}
+    core = start(
+        pool=pool,
+        subsets="domains",
+        criteria=("random",),
+        stopping=rule,
+        n_validation=10,
+        annotator={"price": {"flag": 0}},
+    )
+    for _ in range(6):
+        core.step(np.array([1]))  # the domain that is out of scope
+    assert len(core.campaign(0)._history) < 6
+
+
 def test_clusters_found_anew_keep_their_place() -> None:
     core = start(subsets="clusters", criteria=("entropy",), n_clusters=4, recluster=True, percentile=50)
     offer = core.campaign(0).offer
-    first = offer._centres.copy()
+    first = offer._arm_centres.copy()
     assert (offer._group == -1).any()
     group = offer._group[offer.ids]
     assert set(group[group >= 0]) == {0, 1, 2, 3}
     assert (offer.scores["entropy"][group >= 0] >= np.percentile(offer.scores["entropy"], 50)).all()
     pull(core)
-    moved = np.linalg.norm(offer._centres[:, None] - first, axis=2)
+    moved = np.linalg.norm(offer._arm_centres[:, None] - first, axis=2)
     others = [moved[range(4), order].sum() for order in itertools.permutations(range(4))]
     assert np.trace(moved) == pytest.approx(min(others))
 
@@ -227,6 +342,8 @@ def test_each_episode_draws_one_of_several_pools() -> None:
     [
         ({"stopping": {"kind": "gain_below_price", "price": 0.1}}, "validation labels are bought for"),
         ({"percentile": 100}, "'percentile' = 100"),
+        ({"n_clusters": 4, "criteria": ("margin",)}, "n_clusters = 4, but nothing is clustered"),
+        ({"subsets": "clusters", "cluster_on": "probabilities"}, "'probabilities' is for recluster"),
         ({"more_pools": [make_pool()]}, "more_pools needs arm_features 'state'"),
         (
             {"more_pools": [{"builder": "digits"}], "arm_features": "state", "subsets": "domains"},
