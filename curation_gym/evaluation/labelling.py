@@ -27,8 +27,12 @@ def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
 
 
 def macro_f1(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """Mean over classes of F1, in [0, 1]; over the classes that occur in labels or predictions."""
-    return float(f1_score(labels, predictions, average="macro", zero_division=0))
+    """Mean over classes of F1, in [0, 1]; over the classes that occur in labels.
+
+    A class that is only predicted has none of its own: within a domain, whose classes are few, a single stray
+    prediction of each of the others would decide.
+    """
+    return float(f1_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0))
 
 
 def one_vs_rest_auc(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -253,7 +257,7 @@ def savings(
 
     Args:
         labels_policy, labels_baseline: a curve per seed, the same seeds in the same order.
-        targets: accuracies, settled before the curves were seen.
+        targets: accuracies, settled before the curves were seen; the interval takes them as they are.
         n: resamples of seeds for the percentile interval; pairs, and all targets of a seed, stay together.
         confidence: of the interval, in (0, 1).
         seed: of the resampling.
@@ -262,6 +266,44 @@ def savings(
         ValueError: when numbers of seeds differ, without seeds or targets, or for a baseline that reaches a target
             with no label.
     """
+    own, base = _labels_needed(labels_policy, labels_baseline, targets)
+    own = np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), base))
+    pairs = np.stack([own, base])
+    return bootstrap(_saved, [pairs], n=n, confidence=confidence, seed=seed)
+
+
+def mean_savings(
+    studies: Sequence[tuple[Curves, Curves, float | Sequence[float]]],
+    *,
+    n: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of :func:`savings` over studies, each with its own targets; seeds are resampled within each.
+
+    A target that a policy never reaches counts as nothing saved, however long it tried: between studies of different
+    budgets, what was spent in vain can't be compared.
+
+    Args:
+        studies: (curves of the policy, of the baseline, targets) of each, as for :func:`savings`; at least one.
+        n, confidence, seed: as for :func:`savings`.
+
+    Raises:
+        ValueError: as :func:`savings` does, and without a study.
+    """
+    if not studies:
+        raise ValueError("mean_savings needs at least one study, actual number: 0")
+    pairs = []
+    for study in studies:
+        own, base = _labels_needed(*study)
+        pairs.append(np.stack([np.where(np.isfinite(own), own, base), base]))
+    return bootstrap(_mean_saved, pairs, n=n, confidence=confidence, seed=seed)
+
+
+def _labels_needed(
+    labels_policy: Curves, labels_baseline: Curves, targets: float | Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By the policy, infinite where it never got there; by the baseline, at most what it spent; (targets, seeds)."""
     goals = np.atleast_1d(np.asarray(targets, np.float64))
     if len(labels_policy) != len(labels_baseline) or not len(labels_policy) or not len(goals):
         raise ValueError(
@@ -270,11 +312,9 @@ def savings(
         )
     needed = _needed(labels_baseline, goals)
     base = np.minimum(needed, _ends(labels_baseline))
-    own = _needed(labels_policy, goals)
-    own = np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), base))
     if not (base > 0).all():
         raise ValueError("the baseline reaches a target with no label at all; there is nothing to save")
-    return bootstrap(_saved, [np.stack([own, base])], n=n, confidence=confidence, seed=seed)
+    return _needed(labels_policy, goals), base
 
 
 def _needed(curves: Curves, targets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -289,6 +329,10 @@ def _ends(curves: Curves) -> NDArray[np.float64]:
 def _saved(scores: Scores) -> NDArray[np.float64]:
     policy, baseline = np.median(scores[0], axis=-1)
     return np.asarray(np.mean(1 - policy / baseline, axis=0))
+
+
+def _mean_saved(scores: Scores) -> NDArray[np.float64]:
+    return np.asarray(np.mean([_saved([study]) for study in scores], axis=0))
 
 
 def _share(correct: ArrayLike, confidence: float) -> tuple[float, float, float]:

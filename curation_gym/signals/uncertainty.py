@@ -109,6 +109,15 @@ def margin(probabilities: Probabilities) -> Scores:
     return _Ensemble(probabilities).margin
 
 
+def single_margin(probabilities: Probabilities, member: int = 0) -> Scores:
+    """Lack of margin of one member, as :func:`margin` of the ensemble's mean, in [0, 1].
+
+    Raises:
+        ValueError: when the shape isn't (members, samples, classes).
+    """
+    return _lack_of_margin(_two_largest(_checked(probabilities)[member]))
+
+
 def ratio(probabilities: Probabilities) -> Scores:
     """Ratio of confidence, p̄_(2) / p̄_(1) of the two largest probabilities of the mean, in [0, 1].
 
@@ -139,6 +148,7 @@ MEASURES: dict[str, Callable[[Probabilities], Scores]] = {
     "variance": variance,
     "variation_ratio": variation_ratio,
     "margin": margin,
+    "single_margin": single_margin,
     "ratio": ratio,
     "least_confidence": least_confidence,
 }
@@ -160,6 +170,7 @@ def bound(measure: str, members: int, classes: int) -> float:
         "variance": 1 - 1 / corners,
         "variation_ratio": 1 - 1 / corners,
         "margin": 1.0,
+        "single_margin": 1.0,
         "ratio": 1.0,
         "least_confidence": 1 - 1 / classes,
     }
@@ -247,14 +258,15 @@ class _Ensemble:
 
     @cached_property
     def two_largest(self) -> Probabilities:
-        """(samples, 2), of the mean, the largest last."""
-        result: Probabilities = np.partition(self.mean, -2, axis=-1)[..., -2:]
-        return result
+        return _two_largest(self.mean)
 
     @cached_property
     def margin(self) -> Scores:
-        result: Scores = 1 - (self.two_largest[..., 1] - self.two_largest[..., 0])
-        return result
+        return _lack_of_margin(self.two_largest)
+
+    @cached_property
+    def single_margin(self) -> Scores:
+        return _lack_of_margin(_two_largest(self.p[0]))
 
     @cached_property
     def ratio(self) -> Scores:
@@ -273,11 +285,26 @@ def _known(measure: str) -> None:
 
 
 def _checked(probabilities: Probabilities) -> Probabilities:
-    if probabilities.ndim != 3 or 0 in (probabilities.shape[0], probabilities.shape[2]):
+    if probabilities.ndim != 3 or probabilities.shape[0] == 0 or probabilities.shape[2] < 2:
         raise ValueError(
-            f"probabilities must have shape (members, samples, classes), actual shape: {probabilities.shape}"
+            "probabilities must have shape (members, samples, classes) with two classes or more, actual shape: "
+            f"{probabilities.shape}"
         )
+    if np.isnan(probabilities.sum()):
+        row = int(np.isnan(probabilities).any((0, 2)).argmax())
+        raise ValueError(f"probabilities must be numbers; those of sample {row} hold NaN")
     return probabilities
+
+
+def _two_largest(p: Probabilities) -> Probabilities:
+    """(samples, 2) of (samples, classes), the largest last."""
+    result: Probabilities = np.partition(p, -2, axis=-1)[..., -2:]
+    return result
+
+
+def _lack_of_margin(two_largest: Probabilities) -> Scores:
+    result: Scores = 1 - (two_largest[..., 1] - two_largest[..., 0])
+    return result
 
 
 def _log(p: Probabilities) -> Probabilities:

@@ -15,6 +15,7 @@ from curation_gym.evaluation.labelling import (
     label_quality,
     leave_one_domain_out,
     macro_f1,
+    mean_savings,
     one_vs_rest_auc,
     ood_detection,
     per_domain,
@@ -28,7 +29,7 @@ def test_accuracy_and_f1_by_hand() -> None:
     assert accuracy(labels, predictions) == pytest.approx(4 / 6)
     # F1 of class 0: 2·2/(3 + 3); of class 1: 2·2/(2 + 3); of class 2: 0
     assert macro_f1(labels, predictions) == pytest.approx((2 / 3 + 0.8 + 0) / 3)
-    assert macro_f1([0, 0], [0, 3]) == pytest.approx((2 / 3) / 2)  # a class that is only predicted counts
+    assert macro_f1([0, 0], [0, 3]) == pytest.approx(2 / 3)  # a class that is only predicted has no F1 of its own
 
 
 def auc_of_pairs(positive: list[float], negative: list[float]) -> float:
@@ -250,6 +251,17 @@ def test_an_unreached_target_never_helps() -> None:
     assert savings([brief], [SLOW], 0.9).value == 0  # giving up early is no saving
     assert savings([brief], [FLAT], 0.9).value == 0
     assert savings([SLOW], [brief], 0.9).value == pytest.approx(1 - 100 / 60)
+
+
+def test_mean_savings_count_what_is_late_and_not_what_is_never() -> None:
+    late = curve((50, 0.6), (150, 0.9), (200, 0.92))
+    assert mean_savings([([FAST], [SLOW], 0.9)]) == savings([FAST], [SLOW], 0.9)
+    assert mean_savings([([FAST], [SLOW], 0.9), ([late], [SLOW], 0.9)]).value == 0
+    assert mean_savings([([FAST], [SLOW], 0.9), ([FLAT], [SLOW], 0.9)]).value == 0.25
+    mixed = mean_savings([([FAST, FAST, SLOW], [SLOW] * 3, 0.9), ([SLOW] * 4, [SLOW] * 4, 0.9)])
+    assert mixed == (0.25, 0, 0.25)
+    with pytest.raises(ValueError, match="at least one study"):
+        mean_savings([])
 
 
 @settings(max_examples=50, deadline=None)

@@ -42,7 +42,9 @@ def test_names_of_classes_do_not_matter(p: np.ndarray, name: str, random: object
 def test_order_of_members_does_not_matter_but_for_the_single_model(p: np.ndarray, name: str, random: object) -> None:
     order = list(range(len(p)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    if name == "entropy":
+    if name == "single_margin":
+        np.testing.assert_allclose(uncertainty.single_margin(p[order]), uncertainty.single_margin(p, member=order[0]))
+    elif name == "entropy":
         np.testing.assert_allclose(uncertainty.entropy(p[order]), uncertainty.entropy(p, member=order[0]))
     else:
         np.testing.assert_allclose(MEASURES[name](p[order]), MEASURES[name](p), atol=1e-5)
@@ -153,6 +155,7 @@ def test_known_cases() -> None:
     p = np.array([[[0.5, 0.3, 0.2]]])
     assert uncertainty.margin(p)[0] == pytest.approx(0.8)
     assert uncertainty.ratio(p)[0] == pytest.approx(0.6)
+    assert uncertainty.single_margin(np.concatenate([p, p[..., ::-1]]), member=1)[0] == pytest.approx(0.8)
     assert uncertainty.least_confidence(p)[0] == pytest.approx(0.5)
     assert uncertainty.entropy(p)[0] == pytest.approx(1.0296530)
     for name in DIVIDING:
@@ -166,8 +169,11 @@ def test_known_cases() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match=r"must have shape \(members, samples, classes\), actual shape: \(3, 4\)"):
-        uncertainty.margin(np.ones((3, 4)))
+    for shape in ((3, 4), (3, 4, 1)):
+        with pytest.raises(ValueError, match="two classes or more, actual shape:"):
+            uncertainty.margin(np.ones(shape))
+    with pytest.raises(ValueError, match="those of sample 1 hold NaN"):
+        uncertainty.variation_ratio(np.array([[[0.5, 0.5], [np.nan, 0.5]]]))
     with pytest.raises(ValueError, match=r"measure must be one of entropy, .*actual value: 'gini'"):
         bound("gini", 2, 2)
     with pytest.raises(ValueError, match=r"measure must be one of entropy, .*actual value: 'mean'"):
