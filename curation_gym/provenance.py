@@ -29,8 +29,11 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Versions that results depend on, the commit, whether the tree differs from it, and the machine."""
-    status = _git("status", "--porcelain")
+    """Versions that results depend on, the commit, whether the tree differs from it, and the machine.
+
+    Published results are no part of what makes results: a study may publish while it goes on.
+    """
+    status = _git("status", "--porcelain", "--", ":/", ":(top,exclude)docs/results")
     return {
         "versions": {
             "python": platform.python_version(),

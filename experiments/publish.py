@@ -25,23 +25,32 @@ def main(
 ) -> None:
     """Copy report, figures, results and manifest to NAME.md, NAME/, NAME.parquet and NAME.manifest.json."""
     with options.exits():
-        try:
-            manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise StudyError(f"{study} is no finished study: {error}") from error
-        if not (study / "report.md").exists():
-            raise StudyError(f"{study} is no finished study: it has no report.md")
-        if manifest["status"] != "complete" or manifest["dirty"] is not False:
-            raise StudyError(
-                f"{study} can't be published: status {manifest['status']!r}, uncommitted changes: {manifest['dirty']}; "
-                "a published number comes from a committed command that ran to its end"
-            )
-        place_page(study, manifest["command"], to, name)
-        copies = {study / "results.parquet": to / f"{name}.parquet"}
-        copies |= {study / "manifest.json": to / f"{name}.manifest.json"}
-        for source, target in copies.items():
-            _copy(source, target)
-        say(f"published: {to / name}.md")
+        publish(study, name, to)
+
+
+def publish(study: Path, name: str, to: Path = RESULTS) -> None:
+    """See :func:`main`.
+
+    Raises:
+        StudyError: for a study that isn't finished, or that no commit reproduces.
+    """
+    try:
+        manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise StudyError(f"{study} is no finished study: {error}") from error
+    if not (study / "report.md").exists():
+        raise StudyError(f"{study} is no finished study: it has no report.md")
+    if manifest["status"] != "complete" or manifest["dirty"] is not False:
+        raise StudyError(
+            f"{study} can't be published: status {manifest['status']!r}, uncommitted changes: {manifest['dirty']}; "
+            "a published number comes from a committed command that ran to its end"
+        )
+    place_page(study, manifest["command"], to, name)
+    copies = {study / "results.parquet": to / f"{name}.parquet"}
+    copies |= {study / "manifest.json": to / f"{name}.manifest.json"}
+    for source, target in copies.items():
+        _copy(source, target)
+    say(f"published: {to / name}.md")
 
 
 def place_page(report: Path, command: str, to: Path, name: str) -> None:

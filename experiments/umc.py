@@ -1,10 +1,10 @@
 """The study of annotation budgets: UMC against random, single-model and ensemble uncertainty, and more.
 
-    python -m experiments.umc --scenario umc_clinc150 --seeds 10
+    python -m experiments.umc --publish
 
-Each scenario is a study of its own, below ``runs/umc``, so that a long one can be done in parts: a campaign is the unit
-of work, an interrupt loses at most the running ones, and ``--resume`` goes on. ``python -m experiments.umc_page`` makes
-one page of all that were published.
+Each scenario is a study of its own, below ``runs/umc``, so that all of them can be done in parts (``--scenario``): a
+campaign is the unit of work, an interrupt loses at most the running ones, and ``--resume`` goes on. ``--publish`` puts
+each that is finished into docs/results and draws the page of all anew.
 """
 
 from pathlib import Path
@@ -20,18 +20,24 @@ from curation_gym.console import console, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
-from experiments import options
+from experiments import options, umc_page
+from experiments.publish import RESULTS
+from experiments.publish import publish as put
 from experiments.study import Study, StudyError
 from experiments.umc_campaign import kwargs_for, run_campaign
+from experiments.umc_page import ABLATED, SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, scenario_page, summary
-from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
+from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
 
 MASTER = 0
 SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
 
 
 def main(
-    scenario: Annotated[list[str], typer.Option("--scenario", "-s", help="Name or YAML path; repeatable.")],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", "-s", help="Name or YAML path; repeatable. Default: all that the page is of."),
+    ] = None,
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
     ] = None,
@@ -39,6 +45,7 @@ def main(
     fine_tune: Annotated[
         int, typer.Option(min=0, help="Seeds in which a small transformer is fine-tuned on what was bought (texts).")
     ] = 0,
+    publish: Annotated[bool, typer.Option("--publish", help="Put what is finished into docs/results.")] = False,
     seeds: options.Seeds = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -48,20 +55,26 @@ def main(
 ) -> None:
     """Spend the same budget by every strategy, and compare what it bought."""
     with options.exits():
+        names = scenario or list(ABLATED if ablations else SCENARIOS)
         chosen = _chosen(strategy, ablations)
-        if out is not None and len(scenario) > 1:
+        if out is not None and len(names) > 1:
             raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
         status, results = 0, []
-        for name in scenario:
+        for name in names:
             found = load_scenario(name)
             if found.env != ENV_ID:
                 raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
             sized = _sized(found, quick)
-            study = _study(sized, chosen, n_seeds, fine_tune, out, resume, overwrite)
-            result, failed = _run(study, sized, chosen, jobs)
+            core = _core(sized)
+            fixed = fixed_arms(core.setting.subsets) if ablations and len(core.setting.subsets) > 1 else {}
+            study = _study(sized, core, chosen | fixed, n_seeds, fine_tune, out, resume, overwrite)
+            result, failed = _run(study, sized, core, chosen | fixed, jobs)
             results.append(result)
             status |= failed
+            if publish and not failed:
+                put(study.out, f"{'ablations_' if ablations else ''}{found.name}")
+                umc_page.draw(RESULTS)
         _print(results)
     raise typer.Exit(status)
 
@@ -70,7 +83,7 @@ def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
     known = STRATEGIES | ABLATIONS
     if unknown := sorted(set(names or ()) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = names or (["umc", *ABLATIONS] if ablations else list(STRATEGIES))
+    wanted = names or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
     return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
 
 
@@ -84,6 +97,7 @@ def _sized(scenario: Scenario, quick: bool) -> Scenario:
 
 def _study(
     scenario: Scenario,
+    core: AnnotationAllocationVectorEnv,
     strategies: dict[str, Strategy],
     n_seeds: int,
     fine_tune: int,
@@ -94,7 +108,7 @@ def _study(
     config = {
         "scenario": scenario.model_dump(mode="json"),
         "strategies": {name: vars(strategy) for name, strategy in strategies.items()},
-        "pool": _core(scenario).task.pool_fingerprint,
+        "pool": core.task.pool_fingerprint,
         "seeds": n_seeds,
         "picking_seeds": PICKING,
         "fine_tune": fine_tune,
@@ -113,10 +127,14 @@ def _study(
 
 
 def _run(
-    study: Study, scenario: Scenario, strategies: dict[str, Strategy], jobs: int | None
+    study: Study,
+    scenario: Scenario,
+    core: AnnotationAllocationVectorEnv,
+    strategies: dict[str, Strategy],
+    jobs: int | None,
 ) -> tuple[ScenarioResults, int]:
     """Run the campaigns, write results and report; what was found, and the exit status."""
-    several = len(_core(scenario).setting.subsets) > 1
+    several = len(core.setting.subsets) > 1
     judged, picking = study.manifest["seeds"], seeds_for(MASTER, "tuning", n=PICKING)
     fine_tune = study.manifest["config"]["fine_tune"]
     units = {
@@ -127,7 +145,7 @@ def _run(
         if (several or not strategy.domains) and (role == "judged" or name in STRATEGIES)
     }
     study.run(run_campaign, units, jobs=jobs, title=scenario.name)
-    rows, budget = study.results(), scenario.kwargs["budget"]
+    rows, budget = study.results(), core.config.budget
     status = study.finish(rows, budget=budget)
     if not len(rows):
         raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")

@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from curation_gym.annotators.agreement import krippendorff_alpha
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.labelling import (
@@ -33,7 +34,6 @@ from experiments.umc_strategies import Strategy
 
 CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
 """Shares of the budget at which everything is measured; test accuracy is after every pull."""
-SUCCESSOR_CHECKPOINTS = (0.25, 1.0)
 SUCCESSORS = ("knn", "boosted_trees")
 TRANSFORMER = {
     "kind": "transformer",
@@ -45,7 +45,7 @@ TRANSFORMER = {
 """Fine-tuned whole on what was bought, in few epochs: this is done for every strategy, on a CPU."""
 PLAIN_LEARNER = {"kind": "linear", "members": 1, "class_weight": "balanced"}
 SHOTS = (0, 5)
-LATE = 0.9  # what arrives after this share of the campaign is what a drift leads to
+LATE = 0.9  # what arrives last, after this share of the candidates, is what a drift leads to
 
 
 def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def run_campaign(payload: tuple[Scenario, str, Strategy, int, bool], out: Path) 
         rows.extend(tidy(scenario.name, scenario.env, name, seed, metric, spent, v) for metric, v in known.items())
 
     note({"test_accuracy": float(info["test_accuracy"][0])})
-    due = [(share * core.config.budget, share) for share in CHECKPOINTS]
+    due = [share * core.config.budget for share in CHECKPOINTS]
     done = False
     while not done:
         actions, _ = policy.predict(observation)
@@ -77,11 +77,10 @@ def run_campaign(payload: tuple[Scenario, str, Strategy, int, bool], out: Path) 
         done = bool(terminated[0])
         campaign = core.campaign(0)
         note({"test_accuracy": float(info["test_accuracy"][0])})
-        while due and (campaign.spent >= due[0][0] or done):
-            _, share = due.pop(0)
+        while due and (campaign.spent >= due[0] or done):
+            due.pop(0)
             note(bought(campaign))
-            if share in SUCCESSOR_CHECKPOINTS:
-                note(successors(campaign, seed))
+    note(successors(campaign, seed))
     note(left_out(campaign))
     if fine_tune:
         note(fine_tuned(campaign, seed))
@@ -98,19 +97,24 @@ def bought(campaign: Campaign) -> dict[str, float]:
     flagged = campaign.answers == -1
     flags = flag_quality(flagged, truth < 0)
     spent = np.bincount(setting.domain[campaign.asked], minlength=len(pool.domain_names))
-    present = np.unique(np.append(setting.domain, domain))
+    present, inside = (
+        np.unique(np.append(setting.domain[rows], domain)) for rows in (slice(None), setting.hidden >= 0)
+    )
     told = {
         "macro_f1": macro_f1(label, predicted),
         "auc": one_vs_rest_auc(label, p),
         "label_quality": label_quality(campaign.answers, truth),
         "flag_precision": flags.precision,
+        "flag_recall": flags.recall,
         "flags": float(flagged.sum()),
+        "agreement": _agreement(campaign),
         "uncertainty_left": campaign.learner_state()[1],
         "ood_auroc": _ood(campaign),
     }
     if len(present) > 1:
-        balance = domain_balance(spent[present])
-        told |= {"domain_entropy": balance.entropy, "domain_gini": balance.gini}
+        if len(inside) > 1 and spent[inside].any():  # a domain of junk isn't to be balanced with the others
+            balance = domain_balance(spent[inside])
+            told |= {"domain_entropy": balance.entropy, "domain_gini": balance.gini}
         accuracies = per_domain(lambda y, q: float(np.mean(y == q)), label, predicted, domain)
         told |= {"worst_domain_accuracy": min(accuracies.values()), "drifted_accuracy": _drifted(pool, accuracies)}
         told |= {f"test_accuracy/{pool.domain_names[code]}": value for code, value in accuracies.items()}
@@ -122,12 +126,18 @@ def bought(campaign: Campaign) -> dict[str, float]:
 
 
 def _drifted(pool: Pool, accuracies: dict[int, float]) -> float:
-    """Test accuracy where domains have the shares in which samples arrive at the end of the campaign."""
+    """Test accuracy where domains have the shares that they have among what arrives last."""
     if pool.arrival is None:
         return float("nan")
-    late = pool.domain[pool.arrival > LATE]
+    arrival = pool.arrival[pool.ids("train")]
+    late = pool.domain[pool.ids("train")][arrival >= max(np.quantile(arrival, LATE), np.finfo(np.float32).tiny)]
     shares = np.bincount(late, minlength=len(pool.domain_names)) / max(len(late), 1)
     return float(sum(shares[code] * value for code, value in accuracies.items()) / shares[list(accuracies)].sum())
+
+
+def _agreement(campaign: Campaign) -> float:
+    """Krippendorff's α of a crowd's answers."""
+    return krippendorff_alpha(campaign.votes) if campaign.votes.shape[1] > 1 else float("nan")
 
 
 def _ood(campaign: Campaign) -> float:
@@ -144,6 +154,8 @@ def successors(campaign: Campaign, seed: int) -> dict[str, float]:
     """Test accuracy of models other than the one that chose, trained on what it chose."""
     setting = campaign.setting
     known = campaign.answers >= 0
+    if not known.any():
+        return {}
     train, labels = setting.ids[campaign.asked[known]], campaign.answers[known]
     X, test = setting.pool.embeddings, setting.test
     truth = setting.pool.hidden["label"][test]
@@ -157,7 +169,7 @@ def left_out(campaign: Campaign) -> dict[str, float]:
     """Accuracy on a domain of a model that saw what was bought of the others, and few of its own; mean over domains.
 
     Those few are validation samples with their true labels, the first of each class. Zero-shot only counts domains
-    all of whose classes were bought elsewhere.
+    all of whose classes are to be found in others, whether they were bought there or not.
     """
     setting, pool = campaign.setting, campaign.setting.pool
     label, validation, known = pool.hidden["label"], pool.ids("validation"), campaign.answers >= 0
@@ -169,11 +181,12 @@ def left_out(campaign: Campaign) -> dict[str, float]:
         own = validation[(pool.domain[validation] == domain) & (label[validation] >= 0)]
         rank = pd.Series(label[own]).groupby(label[own]).cumcount().to_numpy()
         elsewhere = pool.domain[bought_ids] != domain
+        transferable = np.isin(label[test], setting.hidden[setting.domain != domain]).all()
         for shots in SHOTS:
             shown = own[rank < shots]
             ids = np.concatenate([bought_ids[elsewhere], shown])
             labels = np.concatenate([bought_labels[elsewhere], label[shown]])
-            if len(ids) and (shots or np.isin(label[test], labels).all()):
+            if len(ids) and (shots or transferable):
                 learner = make_learner(PLAIN_LEARNER, pool, setting.classes, seed=0)
                 predicted = learner.fit(ids, labels).predict_proba(test).mean(0).argmax(1)
                 found[shots].append(accuracy(label[test], predicted))
@@ -181,8 +194,11 @@ def left_out(campaign: Campaign) -> dict[str, float]:
 
 
 def fine_tuned(campaign: Campaign, seed: int) -> dict[str, float]:
-    """Test accuracy of :data:`TRANSFORMER`, fine-tuned on all that was bought."""
+    """Test accuracy of :data:`TRANSFORMER`, fine-tuned on all that was bought; nothing where not everything is text."""
     setting, known = campaign.setting, campaign.answers >= 0
+    texts = None if setting.pool.data is None or "text" not in setting.pool.data.column_names else setting.pool.data
+    if texts is None or texts["text"].null_count or not known.any():
+        return {}
     learner = make_learner(TRANSFORMER, setting.pool, setting.classes, seed)
     learner.fit(setting.ids[campaign.asked[known]], campaign.answers[known])
     predicted = learner.predict_proba(setting.test).mean(0).argmax(1)

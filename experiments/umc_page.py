@@ -1,6 +1,8 @@
 """One page of all published scenarios of the study of annotation budgets, docs/results/umc.md, and one of each.
 
 python -m experiments.umc_page
+
+What the page is of is listed here, so that a scenario that wasn't published is told as missing.
 """
 
 import json
@@ -8,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import typer
 
 from curation_gym.console import say
+from curation_gym.evaluation.labelling import mean_savings
 from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
@@ -21,12 +23,42 @@ from experiments.publish import RESULTS, place_page
 from experiments.report import Report
 from experiments.study import StudyError
 from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, scenario_page, shown, summary
-from experiments.umc_strategies import ABLATIONS
+from experiments.umc_strategies import ABLATIONS, FIXED
 
+COUNTED = {
+    "CLINC150 and its variants": (
+        "umc_clinc150",
+        "umc_clinc150_long_tail",
+        "umc_clinc150_junk",
+        "umc_clinc150_near_duplicates",
+        "umc_clinc150_drift",
+        "umc_clinc150_new_domain",
+        "umc_clinc150_unreliable",
+    ),
+    "others": (
+        "umc_mixed_text",
+        "umc_mixed_text_long_tail",
+        "umc_mixed_text_junk",
+        "umc_mixed_text_near_duplicates",
+        "umc_text_image",
+        "umc_text_image_long_tail",
+        "umc_text_image_junk",
+        "umc_text_image_near_duplicates",
+        "umc_digits",
+        "umc_digits_long_tail",
+        "umc_digits_junk",
+        "umc_digits_near_duplicates",
+        "umc_digits_crowd",
+    ),
+}
+"""Whose savings are averaged."""
 CONTROLS = ("umc_pacs", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
 """Reported, not counted: pixel features are what limits accuracy there."""
 PLAIN = ("umc_clinc150_plain_weights", "umc_clinc150_long_tail_plain_weights")
 """Reported, not counted: what the learner's class weights change."""
+SCENARIOS = (*COUNTED["CLINC150 and its variants"], *COUNTED["others"], *CONTROLS, *PLAIN)
+ABLATED = ("umc_clinc150", "umc_clinc150_junk", "umc_mixed_text", "umc_mixed_text_junk", "umc_digits")
+"""Where one thing of UMC is changed at a time, and fixed arms are pulled."""
 RIVALS = ("random", "uncertainty", "ensemble_uncertainty")
 TRAITS = {
     "ood_auroc": "OOD AUROC",
@@ -36,6 +68,11 @@ TRAITS = {
     "left_out_accuracy/0_shot": "domain left out, 0 shots",
     "domain_entropy": "domain entropy",
 }
+SAVINGS = (
+    "Share of random's labels that a strategy saves on the way to random's final accuracy, mean over scenarios; a "
+    "target that it never reaches counts as 0. In brackets, how many scenarios of the list were run. Strategies that "
+    "need several domains are told where every scenario has them."
+)
 ROBUSTNESS = (
     "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
     "samples out of scope. After the drift: accuracies of domains, weighted as they arrive in the last tenth of the "
@@ -46,7 +83,11 @@ SUCCESSORS = (
     "Test accuracy of other models than the one that chose, trained on what was bought with the whole budget; of the "
     "strategies, the one on whose labels that model is best, on these seeds."
 )
-ABLATED = "Area of UMC minus that of UMC with one thing changed: above 0, the thing is worth having."
+ABLATION = "Area of UMC minus that of UMC with one thing changed: above 0, the thing is worth having."
+BANDIT = (
+    "Area of UMC minus that of the best single arm (the best on these very seeds; of every domain by margin, and the "
+    "whole pool by margin), of equal shares of the domains, by margin and at random, and of UMC without its bandit."
+)
 
 
 def main(
@@ -54,26 +95,39 @@ def main(
 ) -> None:
     """Read umc_*.parquet, write umc.md and a page beside each, all in the same form."""
     with options.exits():
-        found = [load(path) for path in sorted(results.glob("umc_*.parquet"))]
-        if not found:
-            raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
-        for r in found:
-            with TemporaryDirectory() as scratch:
-                scenario_page(r).write(Path(scratch))
-                place_page(Path(scratch), r.command, results, r.name)
-        page = Report("Annotation budgets: UMC against classical active learning")
-        page.add_code("\n".join([*(r.command for r in found), "python -m experiments.umc_page"])).add_text(METHOD)
-        pages = ", ".join(f"{r.name}.md" for r in found)
-        page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
-        page.add_heading("Mean savings").add_table(mean_savings(found), "In brackets, how many scenarios.")
-        page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
-        page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
-        changed = [load(path) for path in sorted(results.glob("ablations_umc_*.parquet"))]
-        if changed:
-            page.add_heading("Ablations").add_code("\n".join(r.command for r in changed))
-            page.add_table(ablation_table(changed), ABLATED)
-        write_text(results / "umc.md", page.markdown())
-        say(f"page: {results / 'umc.md'}")
+        draw(results)
+
+
+def draw(results: Path) -> None:
+    """See :func:`main`.
+
+    Raises:
+        StudyError: when nothing was published yet.
+    """
+    found = [load(path) for path in sorted(results.glob("umc_*.parquet"))]
+    if not found:
+        raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
+    for r in found:
+        with TemporaryDirectory() as scratch:
+            scenario_page(r).write(Path(scratch))
+            place_page(Path(scratch), r.command, results, r.name)
+    page = Report("Annotation budgets: UMC against classical active learning")
+    page.add_code("python -m experiments.umc --publish\npython -m experiments.umc --ablations --publish")
+    page.add_text(METHOD)
+    missing = [name for name in SCENARIOS if name not in {r.name for r in found}]
+    if missing:
+        page.add_text(f"Not run yet: {', '.join(missing)}.")
+    pages = ", ".join(f"{r.name}.md" for r in found)
+    page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
+    page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
+    page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
+    page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
+    changed = [load(path) for path in sorted(results.glob("ablations_umc_*.parquet"))]
+    if changed:
+        page.add_heading("The bandit").add_table(bandit_table(changed), BANDIT)
+        page.add_heading("Ablations").add_table(ablation_table(changed), ABLATION)
+    write_text(results / "umc.md", page.markdown())
+    say(f"page: {results / 'umc.md'}")
 
 
 def load(path: Path) -> ScenarioResults:
@@ -93,20 +147,18 @@ def load(path: Path) -> ScenarioResults:
     return ScenarioResults(rows, manifest["seeds"], picking, manifest["budget"], description, manifest["command"])
 
 
-def mean_savings(found: list[ScenarioResults]) -> pd.DataFrame:
-    """Share of random's labels that a strategy saves on the way to random's final accuracy, by group of scenarios."""
-    counted = [r for r in found if r.name not in CONTROLS + PLAIN]
-    groups = {
-        "CLINC150 and its variants": [r for r in counted if r.name.startswith("umc_clinc150")],
-        "others": [r for r in counted if not r.name.startswith("umc_clinc150")],
-    }
-    strategies = [s for s in counted[0].strategies if s != BASE and all(s in r.strategies for r in counted)]
+def savings_table(found: list[ScenarioResults]) -> pd.DataFrame:
+    """A row per strategy, a column per group of :data:`COUNTED`; of strategies that every published one of it has."""
+    groups = {group: [r for r in found if r.name in names] for group, names in COUNTED.items()}
+    strategies = dict.fromkeys(s for r in found for s in r.strategies if s != BASE)
     rows = []
     for strategy in sorted(strategies, key=lambda s: s != OURS):
         row = {"strategy": strategy}
         for group, members in groups.items():
-            saved = [max(r.saved(strategy, r.target()).value, 0.0) for r in members]
-            row[group] = f"{np.mean(saved):.3f} ({len(members)})" if members else "–"
+            studies = [(r.curves(strategy), r.curves(BASE), r.target()) for r in members if strategy in r.strategies]
+            complete = studies and len(studies) == len(members)
+            told = f"{shown(mean_savings(studies))} ({len(studies)} of {len(COUNTED[group])})" if complete else "–"
+            row[f"{group}, saved"] = told
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -139,6 +191,21 @@ def successor_table(found: list[ScenarioResults]) -> pd.DataFrame:
                 row |= {"random": shown(interval(values[BASE]))}
                 row |= {"UMC − random": shown(paired_difference([values[OURS]], [values[BASE]]))}
                 rows.append(row | {"best": best, "its accuracy": f"{values[best].mean():.3f}"})
+    return pd.DataFrame(rows)
+
+
+def bandit_table(found: list[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario: UMC's area minus those of allocations without a bandit."""
+    rows = []
+    for r in found:
+        row = {"scenario": r.name}
+        arms = [s for s in r.strategies if s.startswith(FIXED) or s == "margin"]
+        if arms:
+            best = max(arms, key=lambda s: float(r.areas(s).mean()))
+            row |= {"best arm": best, "UMC − best arm": shown(r.ahead_of(best))}
+        for other in ("stratified_margin", "stratified", "umc_without_bandit"):
+            row[f"UMC − {other}"] = shown(r.ahead_of(other)) if other in r.strategies else "–"
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -31,8 +31,9 @@ METHOD = (
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
     "saved is 1 − that over random's own, where a target that was never reached saves nothing. Area is the mean test "
-    "accuracy over the budget. “Best other” is the strategy with the largest mean area on other seeds than those "
-    "judged. Intervals are 95 %, from a percentile bootstrap over paired seeds."
+    "accuracy over the budget, 0 until a strategy has its first model; one that buys validation labels has it later. "
+    "“Best other” is the strategy with the largest mean area on other seeds than those judged. Intervals are 95 % over "
+    "paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians."
 )
 
 
@@ -68,14 +69,23 @@ class ScenarioResults:
         known = list(dict.fromkeys(rows["policy"]))
         self.strategies = [p for p in known if all((p, seed) in self._curves for seed in judged)]
         self.judged, self.picking = list(judged), list(picking)
+        self._begin = min((float(steps[0]) for steps, _ in self._curves.values()), default=0.0)
 
     def curves(self, strategy: str, seeds: Sequence[int] | None = None) -> list[Curve]:
         """(labels, test accuracy) per seed."""
         return [self._curves[strategy, seed] for seed in (self.judged if seeds is None else seeds)]
 
     def areas(self, strategy: str, seeds: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """Mean test accuracy over the budget, per seed."""
-        return np.array([area_under_curve(*curve, end=self.budget) for curve in self.curves(strategy, seeds)])
+        """Mean test accuracy over the budget, per seed; 0 until there is a model."""
+        areas = []
+        for steps, accuracy in self.curves(strategy, seeds):
+            whole = np.append(self._begin, steps), np.append(0.0, accuracy)
+            areas.append(area_under_curve(*whole, end=self.budget))
+        return np.array(areas)
+
+    def spent(self, strategy: str) -> NDArray[np.float64]:
+        """Labels spent in all, per seed."""
+        return np.array([steps[-1] for steps, _ in self.curves(strategy)])
 
     def target(self, share: float = 1.0) -> float:
         """Random's mean test accuracy at a share of the budget."""
@@ -135,7 +145,9 @@ def headline(r: ScenarioResults) -> pd.DataFrame:
                 "final accuracy": shown(interval(r.last("test_accuracy")[strategy])),
                 f"labels to {full:.3f}": shown(r.to_target(strategy, full), 0),
                 "saved": shown(r.saved(strategy, full), 2),
+                f"labels to {half:.3f}": shown(r.to_target(strategy, half), 0),
                 f"saved to {half:.3f}": shown(r.saved(strategy, half), 2),
+                "labels spent": f"{r.spent(strategy).mean():.0f}",
                 "UMC ahead by (area)": ""
                 if strategy == OURS or OURS not in r.strategies
                 else shown(r.ahead_of(strategy)),
@@ -155,6 +167,9 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
         "domain_entropy": "domain entropy",
         "domain_gini": "Gini",
         "flags": "flags",
+        "flag_precision": "flag precision",
+        "flag_recall": "flag recall",
+        "agreement": "annotators' α",
         "label_quality": "label quality",
         "uncertainty_left": "uncertainty left",
         **{m: m.replace("left_out_accuracy/", "left out, ") for m in r.metrics("left_out_accuracy/")},

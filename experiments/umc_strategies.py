@@ -74,7 +74,8 @@ ABLATIONS: dict[str, Strategy] = {
     "umc_without_clustering": _umc(criteria=["margin"]),
     "umc_without_diversity": _umc(select="best"),
     "umc_without_bandit": _umc(subsets="all"),
-    "umc_without_ensemble": _umc(learner={"kind": "linear", "members": 1}),
+    # Chosen by one model; what was bought is judged by the ensemble, as everywhere.
+    "umc_without_ensemble": _umc(criteria=["coverage", "single_margin"]),
     "umc_by_cluster": _umc(subsets="clusters"),
     "umc_by_correction": _umc(reward={"corrected": 1.0}),
     "umc_by_novelty": _umc(reward={"novelty": 1.0}),
@@ -84,3 +85,13 @@ ABLATIONS: dict[str, Strategy] = {
     "umc_by_domain_gain": _umc(reward={"domain_gain": 1.0}, n_validation=150),
 }
 """UMC with one thing changed."""
+
+ALLOCATIONS = ("stratified", "stratified_margin", "margin")
+"""How a budget can be divided without a bandit, compared with it beside the fixed arms."""
+FIXED = "only "
+
+
+def fixed_arms(domains: tuple[str, ...]) -> dict[str, Strategy]:
+    """The arms among which UMC's bandit chooses, each pulled always."""
+    arms = {"subsets": "domains", "criteria": ["margin"]}
+    return {f"{FIXED}{name}": Strategy(_ONE_ARM, arms, {"arm": f"{name}/margin"}) for name in domains}

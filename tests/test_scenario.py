@@ -87,7 +87,7 @@ def test_what_is_recorded() -> None:
             {"metric": {"name": "test_accuracy", "info": "test_accuracy", "aggregate": "area"}},
             "name must differ from info",
         ),
-        ({"agents": {"ppo": {"total_timesteps": 0}}}, "'agents.ppo.total_timesteps' = 0: .*greater than"),
+        ({"agents": {"ppo": {"total_timesteps": -1}}}, "'agents.ppo.total_timesteps' = -1: .*greater than"),
         (
             {"agents": {"ppo": {"total_timesteps": 1, "lr": 1}}},
             "'agents.ppo.lr'; allowed keys: total_timesteps, n_envs, hyperparameters",
