@@ -5,7 +5,6 @@ environments' episodes in progress and on the running scale of rewards, so those
 pickle for continuing one's own run, not for exchange: saved policies are JSON and safetensors.
 """
 
-import os
 import pickle
 import random
 import warnings
@@ -20,6 +19,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
 
 from curation_gym.envs.sb3 import SB3VecEnv
+from curation_gym.files import replace_file
 
 _LEARNER = (
     "num_timesteps",
@@ -71,6 +71,9 @@ def write(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) ->
         model: between two rollouts; attributes of its own that it needs are named in its ``CHECKPOINTED``.
         path: the file.
         made_with: everything that decides the training; only a run with the same may continue from the file.
+
+    Raises:
+        CheckpointError: when it can't be written, for example because the disk is full; what was there is kept.
     """
     assert model.env is not None
     layers, bridge = _stack(model.env)
@@ -84,10 +87,12 @@ def write(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) ->
         "wrappers": [{name: getattr(layer, name) for name in _WRAPPERS[type(layer)]} for layer in layers],
         "core": pickle.dumps(bridge.env),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    th.save(state, scratch)
-    os.replace(scratch, path)
+    try:
+        replace_file(path, lambda scratch: th.save(state, scratch))
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        raise CheckpointError(
+            f"{path} can't be written: {error}; make room, or see who may write there; what was there is kept"
+        ) from error
 
 
 def restore(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) -> None:

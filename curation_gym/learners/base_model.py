@@ -61,14 +61,15 @@ def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | N
     shutil.rmtree(scratch, ignore_errors=True)
     model, own = _untrained(config, tokenizer or make_tokenizer(TrainedTokenizer(), texts).to_str())
     _train(config, model, own, texts)
-    model.save_pretrained(scratch)
-    own.save_pretrained(scratch)
     try:
+        model.save_pretrained(scratch)
+        own.save_pretrained(scratch)
         os.rename(scratch, path)
-    except OSError:  # another process was faster
-        shutil.rmtree(scratch, ignore_errors=True)
-        if not path.exists():
+    except OSError:
+        if not path.exists():  # else another process was faster
             raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return path
 
 

@@ -1,6 +1,5 @@
 """A causal language model that is fine-tuned on what was selected, a batch of tokens at a time."""
 
-import os
 import pickle
 from collections import deque
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from curation_gym.files import replace_file
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.learners.training import Schedule, cosine, seeded, warm_up_then_linear
 from curation_gym.signals.pretrained import default_device, load_pretrained
@@ -199,14 +199,12 @@ class LanguageModelLearner:
         Raises:
             OSError: when it can't be written, for example because the disk is full; what was there is kept.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            torch.save(self.state(), scratch)
-            os.replace(scratch, path)
+            replace_file(path, lambda scratch: torch.save(self.state(), scratch))
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            scratch.unlink(missing_ok=True)
-            raise OSError(f"{path} can't be written: {error}; what was there is kept") from error
+            raise OSError(
+                f"{path} can't be written: {error}; make room, or see who may write there; what was there is kept"
+            ) from error
 
     def load(self, path: Path) -> Self:
         """Go to the state that :meth:`save` wrote.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config
+from curation_gym.config import Config, Many
 
 
 class BaseModelConfig(Config):
@@ -56,7 +56,7 @@ class LoraConfig(Config):
     rank: int = Field(default=8, ge=1)
     alpha: float = Field(default=16.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: tuple[str, ...] = ()
+    targets: Many[str] = ()
 
 
 class FineTuningConfig(Config):

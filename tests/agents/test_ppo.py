@@ -130,6 +130,25 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
         th.set_num_threads(th.get_num_threads() - 1)
 
 
+def test_a_full_disk_keeps_the_checkpoint_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(SCORE.env, SCORE.kwargs)
+    with pytest.raises(KeyboardInterrupt):
+        PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=128 * 11, callbacks=[Interrupt(128 * 10 + 40)])
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    held = sorted(tmp_path.iterdir())
+
+    def full(state: object, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(th, "save", full)
+    message = r"checkpoint\.pt can't be written: PytorchStreamWriter failed .*; what was there is kept"
+    with pytest.raises(CheckpointError, match=message):
+        PPOAgent(task).learn(SCORE, 0, tmp_path, total_timesteps=128 * 11)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == held
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [({"lerning_rate": 1}, "unknown key 'lerning_rate'; allowed keys: learning_rate"), ({"gamma": 7}, "'gamma' = 7")],

@@ -1,8 +1,12 @@
 """A small language model trained on a pool: on its train split only, once, and the same every time."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import transformers
 
 from curation_gym.config import ConfigError, validated
 from curation_gym.learners import base_model as module
@@ -43,6 +47,20 @@ def test_it_is_trained_once_and_reads_nothing_held_out(monkeypatch: pytest.Monke
     with pytest.raises(TypeError):
         base_model(config.model_copy(update={"seed": 1}), make_pool())
     assert base_model(config, make_pool()).parent.name == "models"
+
+
+def test_a_model_that_cannot_be_saved_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CURATION_GYM_CACHE", str(tmp_path))
+    save = transformers.PreTrainedTokenizerFast.save_pretrained
+
+    def full(self: Any, path: Path) -> None:
+        save(self, path)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(transformers.PreTrainedTokenizerFast, "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        base_model(BaseModelConfig(**SHAPE, epochs=0), make_pool())
+    assert not list((tmp_path / "models").iterdir())
 
 
 def test_a_pool_without_texts_and_shapes_that_do_not_fit_are_refused() -> None:
