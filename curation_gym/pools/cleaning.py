@@ -17,9 +17,11 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 _FIXER = ftfy.TextFixerConfig(unescape_html=True, explain=False)
 _SPACES = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
+_ADDRESS = r"(?:https?://|www\.)\S+"
+# A character can be matched in one way only: what could be in two takes exponential time on a line made for it.
 _LINES: dict[Rule, re.Pattern[str]] = {
-    "url": re.compile(r"(?:(?:https?://|www\.)\S+\W*)+", re.IGNORECASE),
-    "number": re.compile(r"[\d\W_]*\d[\d\W_]*"),
+    "url": re.compile(rf"{_ADDRESS}(?:\s[^\w\s]*(?:{_ADDRESS})?)*", re.IGNORECASE),
+    "number": re.compile(r"[\W_]*\d[\d\W_]*"),
     "counter": re.compile(
         r"\d[\d.,]*[km]?\s+(?:likes?|comments?|shares?|views?|repl(?:y|ies)|retweets?|followers?|votes?)\W*",
         re.IGNORECASE,

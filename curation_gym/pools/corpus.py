@@ -24,11 +24,12 @@ from curation_gym.pools.corpus_steps import (
     limited,
     read,
     splits_of,
+    without_cleaned_copies,
     without_copies,
     without_near_copies,
 )
 from curation_gym.pools.deduplication import NearDuplicates
-from curation_gym.pools.documents import DocumentSet
+from curation_gym.pools.documents import DocumentSet, document_keys
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.pools.registry import encoder_cache, encoder_version, model_version, reference_version
 from curation_gym.pools.scoring import Samples, Truth, score, signal_versions
@@ -108,9 +109,9 @@ def build(config: CorpusConfig) -> Pool:
     In this order, each step a function of
     :mod:`curation_gym.pools.corpus_steps`: documents are read (what is empty or stands in another part of
     the partition is left out); cleaned; dropped when they are copies but for case, marks and white space, across
-    sources too; limited; dropped when they are near-duplicates, of which that in test is kept before one in validation
-    or train; cut into chunks; dropped when they are too short to learn from. Splits are by hash of the document (70 %
-    train, 10 % validation, 20 % test), so all its chunks are on one side.
+    sources too; limited; dropped when they are such copies as they were cleaned, or near-duplicates, of which that in
+    test is kept before one in validation or train; cut into chunks; dropped when they are too short to learn from.
+    Splits are by hash of the document (70 % train, 10 % validation, 20 % test), so all its chunks are on one side.
 
     A row of the pool is a chunk. Raw data: ``text``, and ``document``, the 64-bit key of the document that it comes
     from. ``length`` in tokens. Hidden: ``label`` when a source has one (0 clean, 1 toxic, −1 not known), ``severity``
@@ -133,7 +134,7 @@ def build(config: CorpusConfig) -> Pool:
         limited(source, without_copies(clean(read(source, counts), config.rules, counts), seen, counts), counts)
         for source in progress(config.sources, "reading data")
     )
-    documents = by_precedence(chain.from_iterable(steps))
+    documents = without_cleaned_copies(by_precedence(chain.from_iterable(steps)), counts)
     if config.near_duplicates is not None:
         documents = without_near_copies(documents, config.near_duplicates, counts)
     split = splits_of(documents)
@@ -168,9 +169,9 @@ def _pool(
     labelled = any(source.labelled for source in config.sources)
     known = np.flatnonzero((label != UNKNOWN) & (split != SPLITS.index("test")))
     truth = Truth(known, label[known] == CLASSES.index("clean"), domain[known], tuple(map(str, names)))
-    samples = Samples(
-        texts, train, domain, excluded=DocumentSet(keys), truth=truth if labelled else None, encoders=encoders
-    )
+    # As it was read and as it was cleaned: what a signal is trained on may be either.
+    excluded = DocumentSet(np.append(keys, document_keys(document.text for document in documents)))
+    samples = Samples(texts, train, domain, excluded=excluded, truth=truth if labelled else None, encoders=encoders)
     scored = {name: score(name, signal, samples) for name, signal in progress(list(config.signals.items()), "scoring")}
     signals = {name: values for name, (values, _) in scored.items()}
     severity = np.array([documents[index].severity for index in ids], np.float32)

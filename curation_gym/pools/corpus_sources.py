@@ -38,8 +38,8 @@ class CorpusSource(DataReference):
             then spread over train, validation and test by hash.
         part: only what stands in [low, high) of the partition, see
             :func:`curation_gym.pools.documents.positions`; the rest is left for signals, judges and tests.
-        limit: documents at most, of those that are left after cleaning and exact de-duplication: chosen by hash; of a
-            stream the first.
+        limit: documents at most, of those that something is left of after cleaning and that are no copies as they were
+            read: chosen by hash; of a stream the first.
         streaming: read a data set of the hub over the network, instead of fetching it whole; needs ``limit``.
     """
 

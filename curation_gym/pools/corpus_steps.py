@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from curation_gym.pools.cleaning import RULES, Rule, cleaned
 from curation_gym.pools.common import split_by_hash
 from curation_gym.pools.corpus_sources import CorpusSource, Document, read_documents
 from curation_gym.pools.deduplication import NearDuplicates, near_duplicates
-from curation_gym.pools.documents import rehashed
+from curation_gym.pools.documents import document_keys, rehashed
 from curation_gym.pools.sources import SHARES
 
 
@@ -50,7 +50,8 @@ def clean(documents: Iterable[Document], rules: Sequence[Rule], counts: Counts) 
 
 
 def without_copies(documents: Iterable[Document], seen: set[int], counts: Counts) -> Iterator[Document]:
-    """The first of each key. Copies have one split, for that is by the key too."""
+    """The first of each key. Copies have one split, for that is by the key too; what becomes a copy only by cleaning
+    is left to :func:`without_cleaned_copies`."""
     for document in documents:
         if document.key in seen:
             counts.dropped["exact duplicate"][document.domain] += 1
@@ -87,12 +88,18 @@ def by_precedence(documents: Iterable[Document]) -> list[Document]:
     return [every[row] for row in np.lexsort((keys, -splits_of(every).astype(np.int64)))]
 
 
+def without_cleaned_copies(documents: Sequence[Document], counts: Counts) -> list[Document]:
+    """Documents whose cleaned text is no copy of an earlier one's: they differed by their boilerplate alone, so each
+    has a key, and perhaps a split, of its own."""
+    copies = np.ones(len(documents), np.bool_)
+    copies[np.unique(document_keys(document.text for document in documents), return_index=True)[1]] = False
+    return _without(documents, copies, "exact duplicate", counts)
+
+
 def without_near_copies(documents: Sequence[Document], config: NearDuplicates, counts: Counts) -> list[Document]:
     """Documents that are no near-duplicates of an earlier one."""
     found = near_duplicates([document.text for document in documents], config)
-    for document in (document for document, near in zip(documents, found, strict=True) if near):
-        counts.dropped["near-duplicate"][document.domain] += 1
-    return [document for document, near in zip(documents, found, strict=True) if not near]
+    return _without(documents, found, "near-duplicate", counts)
 
 
 def splits_of(documents: Sequence[Document]) -> NDArray[np.uint8]:
@@ -121,6 +128,12 @@ def chunked(
             lengths.append(n)
             ids.append(index)
     return texts, lengths, ids
+
+
+def _without(documents: Sequence[Document], copies: NDArray[np.bool_], step: str, counts: Counts) -> list[Document]:
+    for document in compress(documents, copies):
+        counts.dropped[step][document.domain] += 1
+    return list(compress(documents, ~copies))
 
 
 def _order(key: int) -> int:

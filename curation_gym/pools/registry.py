@@ -1,7 +1,9 @@
 """The registry of data sets: a name becomes rows here and nowhere else."""
 
+import inspect
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +17,13 @@ from curation_gym.pools.common import cache_directory
 from curation_gym.pools.packages import PACKAGES, package_versions, read_packages
 from curation_gym.pools.storage import PoolError, bytes_digest, file_digest
 from curation_gym.signals.encoders import SentenceTransformerConfig, model_path, sentence_transformers_version
-from curation_gym.signals.scores import TextCache
+from curation_gym.signals.scores import ScoreError, TextCache, imported_scorer
 
 DATA_VARIABLE = "CURATION_GYM_DATA"
 EMBEDDED = "docstrings"
 """The data set that any installation carries, see :mod:`curation_gym.pools.packages`; columns text, kind, package."""
+_SOURCES: dict[str, tuple[Any, list[str]]] = {}
+"""Name of a scorer → it, and digests of its files as they were then: what is edited later isn't what runs."""
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
@@ -146,6 +150,36 @@ def model_version(model: str) -> dict[str, str]:
     files = sorted(file for file in where.rglob("*") if file.is_file())
     parts = [f"{file.relative_to(where)} {file_digest(file)}" for file in files]
     return {model: bytes_digest("\n".join(parts).encode())}
+
+
+def scorer_version(name: str) -> dict[str, str]:
+    """What identifies a callable scorer, for caching: its attribute ``version`` where it has one, and a digest of the
+    files in which it is named and defined.
+
+    Args:
+        name: see :func:`curation_gym.signals.scores.imported_scorer`.
+
+    Raises:
+        PoolError: when it can't be imported, or has neither version nor file.
+    """
+    try:
+        scorer = imported_scorer(name)
+    except ScoreError as error:
+        raise PoolError(str(error)) from error
+    if name not in _SOURCES or _SOURCES[name][0] is not scorer:
+        defined = inspect.getmodule(scorer if hasattr(scorer, "__qualname__") else type(scorer))
+        modules = (sys.modules[name.partition(":")[0]], defined)
+        files = sorted({file for module in modules if (file := getattr(module, "__file__", None)) is not None})
+        _SOURCES[name] = scorer, [file_digest(Path(file)) for file in files]
+    parts = list(_SOURCES[name][1])
+    if (own := getattr(scorer, "version", None)) is not None:
+        parts.append(f"version {own}")
+    if not parts:
+        raise PoolError(
+            f"nothing tells when scorer {name!r} changes, for it has no source file: give it an attribute 'version', "
+            "or move it into a module"
+        )
+    return {f"scorer:{name}": bytes_digest("\n".join(parts).encode())}
 
 
 def _local_files(reference: DataReference) -> dict[str, list[Path]] | None:

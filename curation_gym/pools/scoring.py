@@ -15,9 +15,10 @@ from curation_gym.pools.cleaning import RULES, cleaned
 from curation_gym.pools.common import cache_directory, code_versions, content_hash, split_by_hash
 from curation_gym.pools.corpus_sources import read_documents
 from curation_gym.pools.labelled import TrainSource
-from curation_gym.pools.registry import encoder_version, model_version, reference_version
+from curation_gym.pools.registry import encoder_version, model_version, reference_version, scorer_version
 from curation_gym.pools.signal_kinds import (
     BlockListSignal,
+    CallableSignal,
     ColumnSignal,
     CombinedSignal,
     CrossFittedSignal,
@@ -43,7 +44,7 @@ from curation_gym.pools.trained import (
 from curation_gym.signals.block_list import BlockList, read_words
 from curation_gym.signals.classifiers import auc_within, cross_fitted, ngrams
 from curation_gym.signals.encoders import SentenceTransformerConfig, make_encoder, model_path
-from curation_gym.signals.scores import Scorer, TextCache, score_texts
+from curation_gym.signals.scores import Scorer, TextCache, imported_scorer, score_texts
 from curation_gym.signals.service import PerspectiveScorer
 from curation_gym.signals.text_quality import text_quality
 
@@ -102,12 +103,14 @@ def signal_versions(signals: Iterable[SignalConfig]) -> dict[str, str]:
                     versions |= encoder_version(signal.encoder)
             case PerplexitySignal():
                 versions |= {key: value for source in signal.train for key, value in reference_version(source).items()}
-            case TransformerSignal() | ServiceSignal() if signal.calibration is not None:
+            case TransformerSignal() | ServiceSignal() | CallableSignal() if signal.calibration is not None:
                 sources = signal.calibration.on
         for source in sources:
             versions |= reference_version(source)
         if isinstance(signal, BlockListSignal) and signal.path is not None:
             versions |= {f"list:{signal.path}": file_digest(Path(model_path(signal.path)))}
+        if isinstance(signal, CallableSignal):
+            versions |= scorer_version(signal.scorer)
         if isinstance(signal, TransformerSignal | PerplexitySignal):
             versions |= code_versions("transformers")
             versions |= model_version(signal.model) if isinstance(signal.model, str) else {}
@@ -188,7 +191,7 @@ def _of_texts(
             return np.asarray(scorer(list(texts)), np.float32), card
         case PerplexitySignal():
             return _in_band(name, config, texts, samples)
-        case TransformerSignal() | ServiceSignal():
+        case TransformerSignal() | ServiceSignal() | CallableSignal():
             return _by_model(name, config, texts, samples.excluded)
     raise AssertionError(config)
 
@@ -278,7 +281,10 @@ def _reference_model(config: PerplexitySignal, excluded: Container[str]) -> tupl
 
 
 def _by_model(
-    name: str, config: TransformerSignal | ServiceSignal, texts: Sequence[str], excluded: Container[str]
+    name: str,
+    config: TransformerSignal | ServiceSignal | CallableSignal,
+    texts: Sequence[str],
+    excluded: Container[str],
 ) -> tuple[NDArray[np.float32], SignalCard]:
     scorer: Scorer
     if isinstance(config, TransformerSignal):
@@ -286,6 +292,9 @@ def _by_model(
         scorer = module.TransformerScorer(config.model, config.label)
         identity: dict[str, Any] = {"label": config.label, **model_version(config.model)}
         method = f"P({config.label}) by {config.model}"
+    elif isinstance(config, CallableSignal):
+        identity, scorer = scorer_version(config.scorer), imported_scorer(config.scorer)
+        method = f"what {config.scorer} gives"
     else:
         options = config.model_dump(exclude={"kind", "invert", "calibration", "batch_size", "url"})
         scorer = PerspectiveScorer(config.url, **options)

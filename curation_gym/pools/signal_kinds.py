@@ -118,6 +118,21 @@ class ServiceSignal(_ModelSignal):
     retries: int = Field(5, ge=0)
 
 
+class CallableSignal(_ModelSignal):
+    """Any callable from a list of texts to as many numbers in [0, 1]; importing it runs its module.
+
+    What it gave is kept under its name, its attribute ``version`` where it has one, and a digest of the files in which
+    it is named and defined. Nothing tells that other code changed that it calls, or weights that it reads: give it
+    another ``version`` then. A file that is edited takes effect when it is imported anew, as in another process.
+
+    Attributes:
+        scorer: ``"module:attribute"``.
+    """
+
+    kind: Literal["callable"]
+    scorer: str = Field(pattern=r"^[\w.]+:[\w.]+$")
+
+
 class PerplexitySignal(Config):
     """Perplexity under a reference language model within a band, see :mod:`curation_gym.signals.perplexity`.
 
@@ -185,6 +200,7 @@ SignalConfig = Annotated[
     | ClassifierSignal
     | TransformerSignal
     | ServiceSignal
+    | CallableSignal
     | PerplexitySignal
     | CombinedSignal
     | RankedSignal,

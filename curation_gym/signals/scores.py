@@ -1,6 +1,7 @@
 """Scores of many texts by any scorer: in batches, checked, kept as they come, never computed twice."""
 
 import hashlib
+import importlib
 import json
 import sqlite3
 import sys
@@ -27,6 +28,32 @@ class Scorer(Protocol):
     def __call__(self, texts: list[str], /) -> NDArray[Any]:
         """One finite number per text, shape (n,); as a signal in [0, 1]."""
         ...
+
+
+def imported_scorer(name: str, what: str = "scorer") -> Scorer:
+    """The callable that ``"module:attribute"`` names; its module is imported, so its code is run.
+
+    Args:
+        name: the attribute may be one of an attribute: ``"module:a.b"``.
+        what: messages call it.
+
+    Raises:
+        ScoreError: when it can't be imported, or isn't callable.
+    """
+    module_name, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a module that is imported may raise anything
+        raise ScoreError(
+            f"can't import {what} {name!r}: {type(error).__name__}: {error}. Name it as 'module:callable'; the module "
+            "must be importable from here (installed, or on PYTHONPATH)"
+        ) from error
+    if not callable(found):
+        raise ScoreError(f"{what} {name!r} is no callable but {type(found).__name__}")
+    scorer: Scorer = found
+    return scorer
 
 
 class TextCache:

@@ -1,5 +1,8 @@
 """Cleaning: each step does what it says, and once is enough."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +46,25 @@ def test_a_line_is_boilerplate_by_a_named_rule(line: str, rule: str | None) -> N
     if rule is not None:
         others = [other for other in RULES if other != rule]
         assert boilerplate(line, others) is None, "one rule is enough, and can be left out"
+
+
+@pytest.mark.parametrize("line", ["www." * 200_000 + " x", "www.a " * 200_000 + "x", "1" * 200_000 + "x"])
+def test_a_line_made_to_be_slow_is_not(line: str) -> None:
+    start = time.perf_counter()
+    assert boilerplate(line) is None
+    assert time.perf_counter() - start < 5, "linear takes a fraction of a second, quadratic minutes"
+
+
+PIECES = ["www.", "HTTPS://", "http://", "x", "_", "7", "!", "/", " ", "\u00a0", "\n", "é"]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+def test_an_address_is_what_it_says_however_it_is_matched(line: str) -> None:
+    addresses = re.fullmatch(r"(?:(?:https?://|www\.)\S+\W*)+", line, re.IGNORECASE)
+    assert (boilerplate(line, ["url"]) == "url") == (addresses is not None)
+    number = re.fullmatch(r"[\d\W_]*\d[\d\W_]*", line)
+    assert (boilerplate(line, ["number"]) == "number") == (number is not None)
 
 
 def test_only_lines_that_are_no_text_are_dropped_and_counted() -> None:

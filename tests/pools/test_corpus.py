@@ -132,6 +132,28 @@ def test_of_near_duplicates_the_one_in_test_is_kept(write: Write) -> None:
             assert split[best] >= split[left]
 
 
+def test_documents_that_are_equal_once_they_are_cleaned_are_copies(write: Write) -> None:
+    base = sentences(150)
+    framed = [f"{text}\n{i} likes\nRead more" for i, text in enumerate(base)]
+    apart = {"near_duplicates": None}
+    alone, other = (
+        build({"path": write(name, rows), "domain": "d"}, **apart)
+        for name, rows in (("base", base), ("framed", framed))
+    )
+    split = [dict(zip(texts(pool), pool.split.tolist(), strict=True)) for pool in (alone, other)]
+    assert any(split[0][text] != split[1][text] for text in base), "else nothing could be on both sides"
+    whole = build({"path": write("all", base + framed), "domain": "d"}, **apart)
+    assert sorted(texts(whole)) == sorted(base)
+    for text, part in zip(texts(whole), whole.split, strict=True):
+        assert part == max(of[text] for of in split), "that in test is kept, and stays there"
+    assert corpus_card(whole).steps["exact duplicate"] == {"d": 150}
+    assert corpus_card(whole).steps["kept"] == {"d": 150}
+    turned = build({"path": write("turned", framed + base), "domain": "d"}, **apart)
+    assert turned.fingerprint == whole.fingerprint
+    near = build({"path": write("all", base + framed), "domain": "d"})
+    assert set(texts(near)) <= set(base)
+
+
 def test_the_order_of_rows_and_what_is_cached_change_nothing(write: Write) -> None:
     rows = sentences(150)
     one = build({"path": write("one", rows), "domain": "d", "limit": 100})
@@ -188,6 +210,33 @@ def test_data_sets_by_name_with_several_files(tmp_path: Path, monkeypatch: pytes
         build({"name": "posts", "splits": ["dev"]})
 
 
+def test_of_a_stream_the_first_are_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    (tmp_path / "posts").mkdir()
+    rows = sentences(1400)
+    for name, some in (("train-00000-of-00002", rows[:1000]), ("train-00001-of-00002", rows[1000:])):
+        pd.DataFrame({"text": some}).to_json(tmp_path / "posts" / f"{name}.jsonl", orient="records", lines=True)
+    source = {"name": "posts", "streaming": True}
+    pool = build(source | {"limit": 120}, near_duplicates=None)
+    assert set(texts(pool)) == set(rows[:120]), "in the order of the file, not by hash"
+    assert corpus_card(pool).steps["read"]["posts"] == 120
+    both = build(source | {"limit": 1300}, near_duplicates=None)
+    assert set(texts(both)) == set(rows[:1300]), "one file after the other"
+
+
+def test_a_card_says_that_a_model_labelled(write: Write) -> None:
+    rows = sentences(200)
+    labels = ["fine" if i % 2 else "rude" for i in range(100)]
+    told = {"kind": "model", "who": "some-model-1", "using": "prompt v2"}
+    train = {"path": write("labelled", rows[:100], label=labels), "label": "label", "positive": ["fine"]}
+    signals = {"safety": {"kind": "classifier", "train": [train | {"labelled_by": told}]}}
+    pool = build({"path": write("posts", rows[100:])}, signals=signals)
+    [source] = signal_cards(Pool.load(pool.path))["safety"].sources
+    assert source.labelled_by is not None
+    assert source.labelled_by.model_dump() == told
+    assert "| model: some-model-1 (prompt v2) |" in pool.attachments["README.md"]
+
+
 def test_signals_are_trained_on_no_document_of_the_pool_and_measured_within_domains(write: Write) -> None:
     rows = sentences(300)
     rude = [i % 2 == 0 for i in range(300)]
@@ -204,6 +253,9 @@ def test_signals_are_trained_on_no_document_of_the_pool_and_measured_within_doma
     whole = {"safety": {"kind": "classifier", "train": [train]}}
     reduced = signal_cards(build(half, signals=whole))["safety"]
     assert reduced.sources[0].positive + reduced.sources[0].negative == 300 - len(pool), "the pool's were left out"
+    framed = write("framed", [f"{text}\n3 likes" for text in shown[:150]])
+    cleaned = signal_cards(build({"path": framed}, signals=whole))["safety"]
+    assert cleaned.sources[0].positive + cleaned.sources[0].negative == 150, "as they were cleaned, too"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Kinds of signal that others' models give, and combinations of them."""
 
+import importlib
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from curation_gym.config import ConfigError
-from curation_gym.pools import Pool, build_pool
+from curation_gym.pools import Pool, PoolError, build_pool
 from curation_gym.pools.cards import signal_cards
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
 from curation_gym.signals.scores import ScoreError
@@ -130,6 +133,91 @@ def test_a_transformer_is_asked_for_a_label(source: dict, tmp_path: Path) -> Non
     assert signal_cards(pool)["safety"].method == f"1 − P(toxic) by {model}"
 
 
+# --------------------------------------------------------------- a callable
+CALLABLE = """
+asked = []
+
+def share(texts):
+    asked.extend(texts)
+    return [text.count("a") / len(text) for text in texts]
+
+class Constant:
+    version = "1"
+    def __call__(self, texts):
+        return [0.25] * len(texts)
+
+constant = Constant()
+nowhere, short = (lambda texts: [float("nan")] * len(texts)), (lambda texts: [0.5])
+many, words = (lambda texts: [1.5] * len(texts)), (lambda texts: ["good"] * len(texts))
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Writes the module ``my_scorers`` and imports it, instead of what it was."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def imported(source: str) -> Any:
+        (tmp_path / "my_scorers.py").write_text(source, encoding="utf-8")
+        sys.modules.pop("my_scorers", None)
+        importlib.invalidate_caches()
+        return importlib.import_module("my_scorers")
+
+    yield imported
+    sys.modules.pop("my_scorers", None)
+
+
+def test_a_callable_is_asked_once_until_its_source_changes(source: dict, module: Callable[[str], Any]) -> None:
+    found = module(CALLABLE)
+    signal = {"kind": "callable", "scorer": "my_scorers:share", "batch_size": 50}
+    pool = build(source, safety=signal)
+    expected = [text.count("a") / len(text) for text in texts(pool)]
+    np.testing.assert_allclose(pool.signals["safety"], expected, rtol=1e-6)
+    assert signal_cards(pool)["safety"].method == "what my_scorers:share gives"
+    assert sorted(found.asked) == sorted(texts(pool))
+    other = build(source, safety=signal | {"invert": True})
+    np.testing.assert_allclose(other.signals["safety"], 1 - pool.signals["safety"], rtol=1e-6)
+    assert len(found.asked) == len(pool), "of another pool, what was scored is known"
+    edited = CALLABLE.replace('count("a")', 'count("e")')
+    Path(found.__file__).write_text(edited, encoding="utf-8")
+    assert build(source, safety=signal).fingerprint == pool.fingerprint, "what was imported is what runs"
+    module(edited)
+    changed = build(source, safety=signal)
+    np.testing.assert_allclose(changed.signals["safety"], [text.count("e") / len(text) for text in texts(pool)])
+
+
+def test_a_callable_may_tell_its_version(source: dict, module: Callable[[str], Any]) -> None:
+    constant = {"kind": "callable", "scorer": "my_scorers:constant"}
+    found = module(CALLABLE)
+    first = build(source, safety=constant)
+    assert (first.signals["safety"] == 0.25).all()
+    found.Constant.version = "2"
+    found.Constant.__call__ = lambda self, texts: [0.75] * len(texts)
+    assert (build(source, safety=constant).signals["safety"] == 0.75).all()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "error", "message"),
+    [
+        ("my_scorers:nowhere", ScoreError, "signal 's': text 0: the scorer gave nan, which is no number in"),
+        ("my_scorers:many", ScoreError, r"signal 's': text 0: the scorer gave 1\.5, which is no number in \[0, 1\]"),
+        ("my_scorers:short", ScoreError, r"signal 's': texts 0 to 119: a scorer must give 120 numbers, .*shape \(1,\)"),
+        ("my_scorers:words", ScoreError, "a scorer must give 120 numbers, actual: <U4"),
+        ("my_scorers:absent", PoolError, "can't import scorer 'my_scorers:absent': AttributeError.*on PYTHONPATH"),
+        ("absent_module:f", PoolError, "can't import scorer 'absent_module:f': ModuleNotFoundError"),
+        ("my_scorers:asked", PoolError, "scorer 'my_scorers:asked' is no callable but list"),
+        ("sys:intern", PoolError, "nothing tells when scorer 'sys:intern' changes.*an attribute 'version'"),
+    ],
+)
+def test_what_is_wrong_with_a_callable_is_told(
+    source: dict, module: Callable[[str], Any], scorer: str, error: type[Exception], message: str
+) -> None:
+    module(CALLABLE)
+    with pytest.raises(error, match=message):
+        build(source, s={"kind": "callable", "scorer": scorer})
+
+
 # --------------------------------------------------------------- a language model
 def test_perplexity_counts_within_its_band_on_the_train_split(source: dict, tmp_path: Path) -> None:
     tokenizer = make_tokenizer(TrainedTokenizer(vocabulary=280), sentences(50))
@@ -184,6 +272,7 @@ def test_a_block_list_has_something_against_some(source: dict, tmp_path: Path) -
         ({"kind": "block_list"}, "exactly one of words and path"),
         ({"kind": "service", "url": "u", "requests_per_second": 0.0}, "greater than 0"),
         ({"kind": "transformer", "model": "m"}, "label' is missing"),
+        ({"kind": "callable", "scorer": "my_scorers"}, "scorer' = 'my_scorers'"),
         (
             {"kind": "classifier", "calibration": "isotonic", "train": [{"name": "a", "pair": ["x", "y"]}]},
             "pairs are calibrated by 'platt'",
