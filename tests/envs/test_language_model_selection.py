@@ -299,6 +299,28 @@ def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str, sampling: d
         assert data_equivalence(env.step(action), other.step(action), exact=True)
 
 
+def test_adapters_are_trained_sampled_from_and_pickled(model: str, sampling: dict[str, Any]) -> None:
+    pytest.importorskip("peft")
+    lora = {"rank": 2, "targets": ["query_key_value"]}
+    env = make(model, fine_tuning=TUNING | {"lora": lora}, probes=sampling)
+    before = env.learners[0].state()["model"]
+    infos, _ = run(env, seed=3)
+    after = env.learners[0].model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed
+    assert all("lora" in name for name in changed)
+    assert infos[-1]["probed"]
+    assert 0 < infos[-1]["toxicity"] < 1
+    tuned = CausalModel(env.learners[0].model, env.learners[0].tokenizer)
+    assert len(tuned.generate(["the boat"], 2, max_new_tokens=4, seed=1)[0]) == 2
+    env.reset(seed=5)
+    action = np.full((1, N_ITEMS), 0.5, np.float32)
+    env.step(action)
+    other = pickle.loads(pickle.dumps(env))
+    for _ in range(2):
+        assert data_equivalence(env.step(action), other.step(action), exact=True)
+
+
 def test_the_cores_belong_to_the_model_while_it_is_trained(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env, threads = make(model), []
     train = env.learners[0].train_on

@@ -10,7 +10,7 @@ from curation_gym.evaluation.language_model.attacks import attack_success, compl
 from curation_gym.evaluation.language_model.bias import bias
 from curation_gym.evaluation.language_model.endpoint import ChatJudge
 from curation_gym.evaluation.language_model.harness import TASKS, harness
-from curation_gym.evaluation.language_model.model import Unit
+from curation_gym.evaluation.language_model.model import Dtype, Unit
 from curation_gym.evaluation.language_model.perplexity import perplexity
 from curation_gym.evaluation.language_model.preferences import preference_accuracy, readable, win_rate
 from curation_gym.evaluation.language_model.probes import Labelled, linear_probe
@@ -30,6 +30,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Most rows, a 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of samples, subsets and intervals.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Sequences per forward pass.")]
 Device = Annotated[str | None, typer.Option("--device", help="Default: the GPU where there is one.")]
+DtypeName = Annotated[Dtype, typer.Option("--dtype", help="Of the model's weights, whatever they were saved in.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Result file; default: runs/evaluate/METRIC-MODEL.json.")]
 Per = Annotated[Unit, typer.Option("--per", help="What a log-likelihood is divided by.")]
 Template = Annotated[str | None, typer.Option("--template", help="With {prompt}; default: the chat template, if any.")]
@@ -49,6 +50,7 @@ def _perplexity(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Perplexity per domain."""
@@ -75,6 +77,7 @@ def _toxicity(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Toxicity of continuations, by the protocol of RealToxicityPrompts."""
@@ -106,6 +109,7 @@ def _attacks(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Attack success on harmful instructions, direct and with adversarial suffixes."""
@@ -137,6 +141,7 @@ def _over_refusal(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Share of harmless instructions that are refused."""
@@ -161,6 +166,7 @@ def _bias(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Accuracy and bias scores on BBQ."""
@@ -179,6 +185,7 @@ def _truthfulness(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """MC1 and MC2 on TruthfulQA."""
@@ -202,6 +209,7 @@ def _truthful_answers(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """True × informative answers to TruthfulQA, in the model's own words."""
@@ -223,6 +231,7 @@ def _preferences(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Accuracy on preference pairs (HH-RLHF, HHH), per axis."""
@@ -250,6 +259,7 @@ def _win_rate(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """How often a judge prefers the model to a baseline, asked in both orders."""
@@ -275,6 +285,7 @@ def _probe(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """Downstream accuracy of a linear probe of the frozen model."""
@@ -295,6 +306,7 @@ def _harness(
     seed: Seed = 0,
     batch_size: Batch = 16,
     device: Device = None,
+    dtype: DtypeName = "float32",
     out: Out = None,
 ) -> None:
     """GLUE, SuperGLUE, MMLU, ToxiGen or any task of lm-evaluation-harness."""

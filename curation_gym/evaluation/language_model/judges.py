@@ -3,15 +3,15 @@
 A judge is any callable from n texts to n scores in [0, 1]. A score that can't be made is an error, never a 0.
 """
 
-import importlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from curation_gym.signals.scores import ScoreError, imported_scorer
 from curation_gym.signals.transformer_scorer import TransformerScorer
 
 Judge = Callable[[Sequence[str]], ArrayLike]
@@ -64,26 +64,12 @@ def load_judge(name: str, label: str | None = None, *, batch_size: int = 32, dev
         ModelError: when a classifier can't be loaded or has no such label.
     """
     if re.fullmatch(r"[\w.]+:[\w.]+", name) and not Path(name).exists():
-        return _imported(name)
+        try:
+            return cast(Judge, imported_scorer(name, "judge"))
+        except ScoreError as error:
+            raise EvaluationError(str(error)) from error
     chosen = int(label) if label is not None and label.isdecimal() else label or ""
     return TransformerScorer(name, chosen, batch_size=batch_size, device=device)
-
-
-def _imported(name: str) -> Judge:
-    module_name, _, path = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise EvaluationError(
-            f"can't import judge {name!r}: {error}. Name it as 'module:callable'; the module must be importable from "
-            "here (installed, or on PYTHONPATH)"
-        ) from error
-    if not callable(found):
-        raise EvaluationError(f"judge {name!r} is no callable but {type(found).__name__}")
-    judge: Judge = found
-    return judge
 
 
 def require_texts(texts: Sequence[str], what: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from curation_gym.signals.pretrained import default_device, load_pretrained
 
 Unit = Literal["sum", "token", "character"]
 """What a log-likelihood is divided by before it is compared: nothing, its tokens, or its characters."""
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""What a model computes in."""
 
 
 class LogLikelihood(NamedTuple):
@@ -87,21 +89,26 @@ class CausalModel:
         self._start = [bos] if bos is not None and tokenizer("a").input_ids[:1] == [bos] else []
 
     @classmethod
-    def load(cls, source: str, device: str | None = None, **options: Any) -> Self:
+    def load(cls, source: str, device: str | None = None, dtype: Dtype = "float32", **options: Any) -> Self:
         """Load a model.
 
         Args:
             source: a hub id, a local directory, or ``package:NAME/DIRECTORY``.
             device: by default the GPU where there is one.
+            dtype: of its weights, whatever they were saved in. In half precision, what should be equal to rounding
+                (batches of another size, likelihoods that tie) is so to about 10⁻² only.
             options: see the class.
 
         Raises:
             ModelError: when it can't be loaded.
-            EvaluationError: see the class.
+            EvaluationError: for another dtype; and see the class.
         """
+        if dtype not in get_args(Dtype):
+            raise EvaluationError(f"dtype must be one of {', '.join(get_args(Dtype))}, actual value: {dtype!r}")
         tokenizer = load_pretrained("AutoTokenizer", source)
-        model = load_pretrained("AutoModelForCausalLM", source).to(torch.device(device) if device else default_device())
-        return cls(model, tokenizer, name=source, **options)
+        # By this name every version of transformers knows it; without it, new ones take what the weights were saved in.
+        model = load_pretrained("AutoModelForCausalLM", source, torch_dtype=getattr(torch, dtype))
+        return cls(model.to(torch.device(device) if device else default_device()), tokenizer, name=source, **options)
 
     # ------------------------------------------------------------ likelihoods
     def log_likelihood(self, contexts: Sequence[str], continuations: Sequence[str]) -> LogLikelihood:

@@ -55,7 +55,7 @@ class Run:
         name = self.options[option]
         self._versions |= model_version(name)
         options = {"batch_size": self.options["batch_size"], "show_progress": True}
-        return CausalModel.load(name, self.options["device"], **options)
+        return CausalModel.load(name, self.options["device"], self.options["dtype"], **options)
 
     def reference(self, given: str) -> DataReference:
         """The data set that ``--data`` names: a path where there is one or it ends like a file, else a name."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from curation_gym.evaluation.language_model.model import CausalModel
 from tests.evaluation.language_model.server import Server
@@ -22,6 +23,15 @@ def saved_neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a directory."""
     path = tmp_path_factory.mktemp("neox")
     random_neox().save_pretrained(path)
+    byte_tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def saved_half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, whose weights were saved in half precision."""
+    path = tmp_path_factory.mktemp("half")
+    random_neox().to(torch.bfloat16).save_pretrained(path)
     byte_tokenizer().save_pretrained(path)
     return path
 

@@ -139,6 +139,19 @@ def test_a_text_classifier_as_judge(saved_neox: Path, saved_classifier: Path, fi
     assert fine["result"]["mean"]["value"] == pytest.approx(1 - told["result"]["mean"]["value"], abs=1e-5)
 
 
+def test_a_model_is_read_in_float32_unless_asked_otherwise(saved_half: Path, files: Path) -> None:
+    def run(*options: str) -> Any:
+        arguments = ("--model", str(saved_half), *COMMANDS["perplexity"], *options, "--out", "r.json")
+        done = evaluate("perplexity", *arguments)
+        assert done.exit_code == 0, done.output
+        return json.loads((files / "r.json").read_text())
+
+    whole, half = run(), run("--dtype", "bfloat16")
+    assert (whole["config"]["dtype"], half["config"]["dtype"]) == ("float32", "bfloat16")
+    assert whole["result"] == run("--dtype", "float32")["result"] != half["result"]
+    assert evaluate("bias", "--model", str(saved_half), "--data", "bbq.jsonl", "--dtype", "int8").exit_code == 2
+
+
 def test_what_is_too_long_is_left_out_when_asked_to(saved_neox: Path, files: Path) -> None:
     rows = [*FILES["pairs"], {"chosen": f"{TURN} {'word ' * 200}", "rejected": f"{TURN} no"}]
     pd.DataFrame(rows).to_json(files / "long.jsonl", orient="records", lines=True)

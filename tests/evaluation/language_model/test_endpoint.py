@@ -57,6 +57,40 @@ def test_an_answer_without_a_verdict_is_asked_again_and_then_an_error(server: Se
         judge_at(server, attempts=3)("q", "a", "b")
 
 
+@pytest.mark.parametrize(
+    ("content", "verdict"),
+    [
+        ("Verdict: A", "first"),
+        ("Both try.\n**Verdict:** b.", "second"),
+        ("**Verdict**: [[A]]", "first"),
+        ("Final verdict:\n\nAnswer B", "second"),
+        ("Verdict: A, since the other one lies", "first"),
+        ("Verdict: B is better than A", "second"),
+        ("Verdict: A\nTie-breaks were not needed.", "first"),
+        ("Verdict: a tie", "tie"),
+        ("Verdict: A tie.", "tie"),
+        ("Verdict: It's a **tie**", "tie"),
+        ("verdict: _Tie_", "tie"),
+        ("Verdict: a draw between A and B", "tie"),
+        ("Verdict: A\nOn reflection they are the same.\nVerdict: a tie", "tie"),
+        ("I end with Verdict: A, Verdict: B or Verdict: tie, as asked.\nVerdict: B", "second"),
+        ("Verdict: A or B, who knows", None),
+        ("Verdict: A/B", None),
+        ("Verdict: a close call", None),
+        ("Verdict: A\nVerdict: neither", None),
+        ("My verdict is plain: A", None),
+    ],
+)
+def test_the_last_verdict_decides_and_an_unclear_one_is_none(server: Server, content: str, verdict: str | None) -> None:
+    server.problems = [(200, {}, says(content))]
+    judge = judge_at(server, attempts=1)
+    if verdict is not None:
+        assert judge("q", "a", "b") == verdict
+        return
+    with pytest.raises(EvaluationError, match="holds no verdict"):
+        judge("q", "a", "b")
+
+
 def test_what_does_not_pass_is_an_error_at_once(server: Server) -> None:
     server.problems = [(404, {}, b"no such model")]
     with pytest.raises(EvaluationError, match="HTTP status 404: no such model"):

@@ -250,6 +250,19 @@ def test_a_saved_model_says_the_same(saved_neox: Path, neox: CausalModel) -> Non
     assert loaded.generate(["the boat"], 3) == neox.generate(["the boat"], 3)
 
 
+def test_half_precision_is_asked_for_not_inherited(saved_half: Path, saved_neox: Path) -> None:
+    loaded = CausalModel.load(str(saved_half), "cpu")
+    assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
+    exact = CausalModel(random_neox().to(torch.bfloat16).float(), byte_tokenizer())
+    told = loaded.log_likelihood(["the boat"], [" sails"]).total
+    np.testing.assert_allclose(told, exact.log_likelihood(["the boat"], [" sails"]).total, rtol=1e-6)
+    coarse = CausalModel.load(str(saved_neox), "cpu", "bfloat16")
+    assert {weight.dtype for weight in coarse.model.parameters()} == {torch.bfloat16}
+    assert coarse.log_likelihood(["the boat"], [" sails"]).total == pytest.approx(told, rel=0.05)
+    with pytest.raises(EvaluationError, match="dtype must be one of float32, bfloat16, float16, actual value: 'int8'"):
+        CausalModel.load(str(saved_neox), "cpu", "int8")  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"(?s)AutoTokenizer can't load .* Name a local directory, or a hub id"):
         CausalModel.load(str(tmp_path))
