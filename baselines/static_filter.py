@@ -1,4 +1,4 @@
-"""B2: a threshold on a classifier's score, and the strongest rule of that kind that also sees redundancy."""
+"""B2: thresholds on what classifiers say, and the strongest rule of that kind that also sees redundancy."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.base import SelectionRule
-from curation_gym.policy import SearchSpace
+from curation_gym.policy import PolicyError, SearchSpace
 from curation_gym.task import Observation, Task
 
 
@@ -22,6 +22,29 @@ class StaticFilter(SelectionRule):
 
     def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
         return self.task.score(observation) >= self.threshold
+
+
+class ClassifierFilter(SelectionRule):
+    """Select what a classifier of safety and one of alignment both pass, each by a threshold of its own.
+
+    Raises:
+        PolicyError: for a threshold outside [0, 1], or a task without either signal.
+    """
+
+    search_space: ClassVar[SearchSpace] = {"safety": (0.0, 1.0), "alignment": (0.0, 1.0)}
+
+    def __init__(self, task: Task, *, seed: int | None = None, safety: float = 0.5, alignment: float = 0.5) -> None:
+        super().__init__(task, seed=seed)
+        self.check_fraction(safety=safety, alignment=alignment)
+        if missing := sorted({"safety", "alignment"} - set(task.item_features)):
+            raise PolicyError(
+                f"ClassifierFilter needs the signals safety and alignment, {task.env_id} lacks {missing[0]}"
+            )
+        self.safety, self.alignment = safety, alignment
+
+    def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
+        read = self.task.read
+        return (read(observation, "safety") >= self.safety) & (read(observation, "alignment") >= self.alignment)
 
 
 class NoveltyFilter(SelectionRule):

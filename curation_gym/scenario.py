@@ -112,7 +112,7 @@ class Scenario(Config):
     def kwargs_for(self, role: Role | Literal["imitation"]) -> Kwargs:
         """The environment's arguments in a role; ``hidden`` has no overrides."""
         before = self.kwargs_for("training") if role == "imitation" else self.kwargs
-        return _merge(before, getattr(self.overrides, role, {}))
+        return merged(before, getattr(self.overrides, role, {}))
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -179,9 +179,10 @@ def _check_environment(scenario: Scenario, where: str) -> None:
         validated(model, scenario.kwargs_for(role), f"{where}: kwargs{differs}")  # type: ignore[arg-type]
 
 
-def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Kwargs:
-    merged = dict(base)
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Kwargs:
+    """``base`` with ``changes``, key by key; mappings within are merged likewise."""
+    result = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result

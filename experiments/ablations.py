@@ -22,7 +22,7 @@ from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.dynacure import MAIN_POINT, POINTS, SCENARIO, scenario_of
 from experiments.dynacure_report import BASE, OURS, CorpusResults
-from experiments.dynacure_runs import Run, judged_run, make_judge
+from experiments.dynacure_runs import Run, judge_of, judged_run
 from experiments.policies import POLICIES
 from experiments.report import Report
 from experiments.study import Study, StudyError
@@ -65,11 +65,13 @@ CHANGES = {
     "probe_weight_0": Change({"probe_weight": 0.0}),
     "probe_weight_20": Change({"probe_weight": 20.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
+    "with_safety_gain": Change({"refinement": {"safety_gain": 4.0}}),
     "without_refinement": Change({"refinement": None}),
     "imitation_only": Change(timesteps=0),
     "reinforce": Change(agent="reinforce"),
-    # Probabilities as actions, signals as they are, from scratch.
-    "dynacure_as_written": Change({"refinement": None}, FROM_SCRATCH, agent="ppo_box"),
+    "dvrl": Change(agent="dvrl"),
+    # Probabilities as actions, the mean of a batch as reward, signals as they are, from scratch.
+    "dynacure_as_written": Change({"refinement": None, "reward": "mean"}, FROM_SCRATCH, agent="ppo_box"),
     WITHOUT_IMITATION: Change(hyperparameters=FROM_SCRATCH),
     # A rule can't be followed by what doesn't see what the rule sees.
     **{f"without_{group}": Change({"hide": [group]}, FROM_SCRATCH, base=WITHOUT_IMITATION) for group in HIDEABLE},
@@ -121,7 +123,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
+        judge_of(study)
         # Built here once, so that the workers find pool and base model in the cache.
         make_core(scenario.env, scenario.kwargs_for("evaluation"))
         trained = study.run(

@@ -27,7 +27,7 @@ from experiments import options
 from experiments.dynacure import SCENARIO, scenario_of
 from experiments.dynacure_evaluation import curation
 from experiments.dynacure_report import BASE, CorpusResults, headline, who
-from experiments.dynacure_runs import judgement, make_judge
+from experiments.dynacure_runs import judge_of, judgement
 from experiments.report import Report
 from experiments.study import Study, tidy
 from experiments.units import MASTER
@@ -103,7 +103,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
+        judge_of(study)
         make_core(scenario.env, scenario.kwargs_for("evaluation"))  # so that workers find pool and model in the cache
         units = {f"{corpus} {name} {seed}": Selection(scenario, name, seed) for seed in judged_on for name in RULES}
         study.run(fine_tuned, units, jobs=jobs, title=f"fine-tuning on {corpus}")

@@ -12,10 +12,10 @@ from curation_gym.signals.text_quality import Rule
 PARTITION: dict[str, dict[str, tuple[float, float]]] = {
     "davidson_tweets": {"pool": (0, 0.5), "judge training": (0.5, 0.85), "judge test": (0.85, 1)},
     "forum_hate": {"pool": (0, 0.5), "judge training": (0.5, 0.85), "judge test": (0.85, 1)},
-    "civil_comments": {"pool": (0, 0.6), "signals": (0.6, 1)},
+    "civil_comments": {"pool": (0, 0.6), "signals": (0.6, 0.85), "probes": (0.85, 1)},
     "wiki_sentences": {"pool": (0, 1)},
     "abc_news": {"pool": (0, 1)},
-    "toxigen_annotated": {"signals": (0, 1)},
+    "toxigen_annotated": {"signals": (0, 0.75), "probes": (0.75, 1)},
     "wikitext2": {"signals": (0, 1)},
     "mag_titles": {"signals": (0, 1)},
     "implicit_hate": {"judge training": (0, 1)},
@@ -44,24 +44,19 @@ def _classifier(*train: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "classifier", "train": list(train), "encoder": ENCODER, "calibration": "platt"}
 
 
+def _comments(role: str) -> dict[str, Any]:
+    votes = {"votes": ["nontoxic_votes", "toxic_votes"], "licence": "CC0", "labelled_by": _RUDE}
+    return {**_part("civil_comments", role), **votes}
+
+
+def _statements(role: str) -> dict[str, Any]:
+    label = {"label": "label", "positive": ["neutral"], "licence": "MIT", "labelled_by": _TOXIGEN}
+    return {**_part("toxigen_annotated", role), **label}
+
+
 SIGNALS: dict[str, dict[str, Any]] = {
-    "toxicity": _classifier(
-        {
-            **_part("civil_comments", "signals"),
-            "votes": ["nontoxic_votes", "toxic_votes"],
-            "licence": "CC0",
-            "labelled_by": _RUDE,
-        }
-    ),
-    "identity_hate": _classifier(
-        {
-            **_part("toxigen_annotated", "signals"),
-            "label": "label",
-            "positive": ["neutral"],
-            "licence": "MIT",
-            "labelled_by": _TOXIGEN,
-        }
-    ),
+    "toxicity": _classifier(_comments("signals")),
+    "identity_hate": _classifier(_statements("signals")),
     "harmless": _classifier(
         {
             **_part("hh_rlhf_harmless", "signals"),
@@ -94,6 +89,9 @@ SIGNALS: dict[str, dict[str, Any]] = {
 Respectful is what the first head measures: raters of Civil Comments were asked about disrespect."""
 
 
+ALIGNED = ("harmless", "truthful", "instructional", "factual")
+"""The heads whose mean is alignment."""
+
 REFERENCE_MODEL: dict[str, Any] = {
     "model": {"kind": "gpt_neox", "hidden_size": 128, "layers": 3},
     "train": [{**_part("wikitext2", "signals"), "limit": 12_000}],
@@ -118,7 +116,7 @@ def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
     }
     return {
         "safety": _combined("minimum", {head: SIGNALS[head] for head in ("toxicity", "identity_hate")}),
-        "alignment": _combined("mean", {head: SIGNALS[head] for head in ("harmless", "instructional", "factual")}),
+        "alignment": _combined("mean", {head: SIGNALS[head] for head in ALIGNED}),
         # Unranked it says which domain a text is from: perplexity and style differ more between domains than within.
         "utility": {"kind": "ranked", "signal": _combined("product", useful)},
         "block_list": {"kind": "block_list", "path": "package:better_profanity/profanity_wordlist.txt"},
@@ -202,11 +200,15 @@ JUDGE: dict[str, Any] = {
 """Of :class:`curation_gym.judge_training.JudgeConfig`. Civil Comments are measured on to say why they are not scored:
 the judge was trained on none of them, and which of its texts trained a signal makes no difference to a judge."""
 
+OTHER_JUDGE = JUDGE | {"train": JUDGE["train"][:2]}
+"""Beside the judge one that knows none of the sources whose labels audits reveal: what people there call toxic,
+policies that read audits could have learned."""
+
 _PAIRS: dict[str, Any] = {"pair": ["chosen", "rejected"], "limit": 3000}
 PROBES: dict[str, Any] = {
     "prompts": 48,
     "samples": 1,
-    "safety": SIGNALS["toxicity"],
+    "safety": _classifier(_comments("probes"), _statements("probes")),
     "preferences": {**_part("hh_rlhf_harmless", "probes"), **_PAIRS},
 }
 """What the probes of LanguageModelSelection-v0 score and compare with: nothing that a judge has or a test holds."""

@@ -19,13 +19,23 @@ from curation_gym.config import ConfigError
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.policy import SearchSpace, policy_class
-from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, JUDGE, PROBES
 from experiments.dynacure_evaluation import EvaluationConfig
-from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, Trials, chosen, judged_run, make_judge, try_out
+from experiments.dynacure_report import MAIN_POINT, add_corpus, print_headline
+from experiments.dynacure_runs import (
+    BEST_OF_K,
+    UNGUIDED,
+    Run,
+    Trials,
+    check_partition,
+    chosen,
+    judge_of,
+    judged_run,
+    try_out,
+)
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Study
@@ -36,7 +46,7 @@ POLICIES = {
     "none": "random",
     "stratified": "stratified",
     "heuristic": "heuristic",
-    "static_filter": "static_filter",
+    "static_filter": "classifier_filter",
     "raft": "raft",
     "raft_refined": "raft_refined",
     BEST_OF_K: "baselines.best_of_k:BestOfK",
@@ -49,8 +59,7 @@ POINTS = {
     f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
     for safety in (0.1, 0.3, 0.5, 0.7, 0.85)
 }
-MAIN_POINT = "safety 0.5"
-BY_SCORE = ("static_filter", "raft", "raft_refined")
+BY_SCORE = ("raft", "raft_refined")
 """Policies that rank by the weights: what is tried at an operating point tells of that one only."""
 EPISODE: dict[str, Any] = {
     "n_items": 32,
@@ -67,8 +76,10 @@ WHOLE: dict[str, Any] = {
     "refinement": {"size": 16},
     "probes": {"every": 128, "clean": 64},
 }
-"""Of what is judged: nearly all of the corpus is shown once, less than a third of its tokens is paid for. People look
-at 1,280 texts, the same ones as in an episode of training."""
+"""Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
+1,280 texts at most, the same ones as in an episode of training."""
+HORIZONS = {"without_tweets": 960}
+"""Of what is judged, where the corpus is shorter."""
 SEEDS, QUICK_SEEDS = 5, 2
 TRIALS, QUICK_TRIALS = 80, 3
 """Episodes; in no more of them does a policy learn by training the model."""
@@ -77,7 +88,7 @@ TRIALS, QUICK_TRIALS = 80, 3
 def main(
     corpus: Annotated[list[str] | None, typer.Option("--corpus", help="mixed or without_tweets; repeatable.")] = None,
     config: Annotated[
-        str, typer.Option(help="Name or YAML path of the scenario; its pool and probes are replaced.")
+        str, typer.Option(help="Name or YAML path of the scenario; its pool and what probes it are replaced.")
     ] = SCENARIO,
     policy: Annotated[list[str] | None, typer.Option(help="As shown in results; repeatable. Default: all.")] = None,
     seeds: options.Seeds = None,
@@ -116,7 +127,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        study.run(make_judge, {"judge": None}, jobs=1, title="the judge")
+        judge_of(study)
         for scenario in scenarios:
             _curate(study, scenario, policies, judged_on, n_trials, jobs)
         results = study.results()
@@ -132,15 +143,21 @@ def main(
 def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Scenario:
     """The scenario on a corpus of :data:`experiments.corpora.CORPORA`.
 
+    Episodes are those of :data:`EPISODE` and :data:`WHOLE`; what another scenario than the packaged one says of them
+    holds instead.
+
     Raises:
         ConfigError: for an unknown corpus.
     """
     if corpus not in CORPORA:
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
-    probes = {**scenario.kwargs.get("probes", {}), **EPISODE.get("probes", {})}
-    kwargs = scenario.kwargs | EPISODE | {"pool": CORPORA[corpus], "probes": probes}
-    evaluation = scenario.overrides.evaluation | ({} if quick else WHOLE)
+    whole = {} if quick else WHOLE | {name: HORIZONS[corpus] for name in ("horizon",) if corpus in HORIZONS}
+    if config == SCENARIO:
+        kwargs, evaluation = merged(scenario.kwargs, EPISODE), merged(scenario.overrides.evaluation, whole)
+    else:
+        kwargs, evaluation = merged(EPISODE, scenario.kwargs), merged(whole, scenario.overrides.evaluation)
+    kwargs |= {"pool": CORPORA[corpus], "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
@@ -157,8 +174,9 @@ def _curate(
     study: Study, scenario: Scenario, policies: dict[str, str], seeds: list[int], n_trials: int, jobs: int | None
 ) -> None:
     """Tune, train and judge on one corpus."""
-    # Built here once, so that the workers find pool and base model in the cache.
+    # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
     core = make_core(scenario.env, scenario.kwargs_for("tuning"))
+    check_partition(study, make_core(scenario.env, scenario.kwargs_for("evaluation")).pool)  # type: ignore[attr-defined]
     spaces = {name: search_space(target, core.task) for name, target in policies.items()}
     trials = {
         f"{scenario.name} try {trial.label}, {part}": (try_out, trial)

@@ -49,6 +49,7 @@ class Evaluation:
     Args:
         pool: the corpus.
         judge: of toxicity.
+        other_judge: of toxicity, too, but of other sources.
         tokenizer: of the models.
         preferences: held-out pairs.
         config: how much.
@@ -58,10 +59,16 @@ class Evaluation:
     """
 
     def __init__(
-        self, pool: Pool, judge: Judge, tokenizer: Any, preferences: Mapping[str, Any], config: EvaluationConfig
+        self,
+        pool: Pool,
+        judge: Judge,
+        other_judge: Judge,
+        tokenizer: Any,
+        preferences: Mapping[str, Any],
+        config: EvaluationConfig,
     ) -> None:
         assert pool.data is not None
-        self.config, self.judge = config, judge
+        self.config, self.judge, self.other_judge = config, judge, other_judge
         ids = np.random.default_rng(0).permutation(pool.ids("test"))
         texts: list[str] = pool.data["text"].take(ids).to_pylist()
         tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
@@ -93,14 +100,15 @@ class Evaluation:
             seed: of the samples.
 
         Returns:
-            A row per continuation, those of a prompt together: ``domain``, ``prompt``, ``continuation`` and
-            ``toxicity``, the judge's score in [0, 1].
+            A row per continuation, those of a prompt together: ``domain``, ``prompt``, ``continuation``, and
+            ``toxicity`` and ``toxicity_by_other``, the judges' scores in [0, 1].
         """
         config = self.config
         said = model.generate(self.prompts, config.samples, max_new_tokens=config.new_tokens, top_p=0.9, seed=seed)
         prompts = pd.DataFrame({"domain": self.prompt_domain, "prompt": self.prompts, "continuation": said})
         samples = prompts.explode("continuation", ignore_index=True)
-        return samples.assign(toxicity=judged(self.judge, samples["continuation"].tolist()))
+        texts = samples["continuation"].tolist()
+        return samples.assign(toxicity=judged(self.judge, texts), toxicity_by_other=judged(self.other_judge, texts))
 
     def measure(self, model: CausalModel, samples: pd.DataFrame) -> dict[str, float]:
         """Toxicity of sampled continuations, perplexity of clean text, agreement with people's preferences.
@@ -112,6 +120,7 @@ class Evaluation:
         config = self.config
         scores = samples["toxicity"].to_numpy().reshape(len(self.prompts), -1)
         found = _toxicity(scores, config) | self._by_domain(scores)
+        found["toxicity_by_other"] = float(samples["toxicity_by_other"].mean())
         told = perplexity(model, self.clean)
         found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}
         found["perplexity"] = float(np.exp(np.mean([np.log(each.perplexity.value) for each in told.values()])))

@@ -1,5 +1,7 @@
 """The report of curated fine-tuning: what each policy's model says and reads, and who was filtered."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,10 +18,14 @@ from experiments.report import Report
 from experiments.umc_report import shown
 
 BASE, OURS = "none", "dynacure"
+MAIN_POINT = "safety 0.5"
+"""The operating point at which every policy stands."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 
 
+WHOLE = 0.98
+"""Share of the budget below which it is told that policies were not compared at equal tokens."""
 WHO = (
     "What was selected, by people's labels. Labels behind it: those of audits and of the probes' clean texts, which "
     "tuning and training saw; all that was shown, of a reference. FLOPs: of fine-tuning, and of sampling where that is "
@@ -62,26 +68,27 @@ class CorpusResults:
         """Mean over seeds of a metric divided by that of no curation on the same seed."""
         return interval(self.values(name, metric) / self.values(self.points[BASE][0], metric))
 
-    def hypervolumes(self, policy: str) -> NDArray[np.float64]:
-        """Per seed, of the policy's operating points, in units of toxicity and perplexity without curation."""
+    def hypervolumes(self, policy: str, toxicity: str = "toxicity", point: str | None = None) -> NDArray[np.float64]:
+        """Per seed, of the policy's operating points, in units of toxicity and perplexity without curation.
+
+        Args:
+            policy: which.
+            toxicity: the metric, of either judge.
+            point: the only operating point that counts; None: all.
+        """
         base = self.points[BASE][0]
-        toxicity, perplexity = (self.values(base, metric) for metric in ("toxicity", "perplexity"))
-        found = []
-        for index in range(len(self.seeds)):
-            points = [
-                (
-                    self.values(name, "toxicity")[index] / toxicity[index],
-                    self.values(name, "perplexity")[index] / perplexity[index],
-                )
-                for name in self.points[policy]
-            ]
-            found.append(hypervolume(points, (WORST, WORST)))
-        return np.array(found)
+        names = [name for name in self.points[policy] if point in (None, name.partition("@")[2])]
+        if not names:
+            return np.zeros(len(self.seeds))
+        relative = np.array(
+            [[self.values(name, m) / self.values(base, m) for m in (toxicity, "perplexity")] for name in names]
+        )  # (points, 2, seeds)
+        return np.array([hypervolume(points, (WORST, WORST)) for points in np.moveaxis(relative, -1, 0)])
 
 
 def headline(r: CorpusResults) -> pd.DataFrame:
     """A row per policy and operating point: reductions of toxicity, and perplexity of clean text by domain."""
-    toxicity = ["toxicity", "toxic_fraction", *r.metrics("toxicity_probability@")]
+    toxicity = ["toxicity", "toxicity_by_other", "toxic_fraction", *r.metrics("toxicity_probability@")]
     rows = []
     for names in r.points.values():
         for name in names:
@@ -115,6 +122,8 @@ def who(r: CorpusResults) -> pd.DataFrame:
 
 FURTHER = {
     "attack_success": "attack success",
+    "attack_success_any": "with a suffix, too",
+    "harmbench_success": "HarmBench success",
     "attack_toxicity": "toxic answers to attacks",
     "over_refusal": "over-refusal",
     "bbq_bias_ambiguous": "BBQ bias, ambiguous",
@@ -138,22 +147,35 @@ def hopes(r: CorpusResults) -> pd.DataFrame:
             if r.has(name, "attack_success"):
                 told = {title: shown(interval(r.values(name, metric))) for metric, title in FURTHER.items()}
                 rows.append({"policy": name} | told)
+    guessed = {metric.removeprefix("chance/"): metric for metric in r.metrics("chance/")}
+    if rows and guessed:
+        base = r.points[BASE][0]
+        told = {
+            title: f"{r.values(base, guessed[metric]).mean():.3f}" if metric in guessed else "–"
+            for metric, title in FURTHER.items()
+        }
+        rows.append({"policy": "chance"} | told)
     return pd.DataFrame(rows)
 
 
 def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     """A row per policy: the area that it dominates, and how far ours is ahead."""
     rows = []
-    ours = r.hypervolumes(OURS) if OURS in r.points else None
+    # A policy at several points dominates more than one at a single point, whichever is better there.
+    ways: dict[str, dict[str, Any]] = {
+        "": {},
+        f", at {MAIN_POINT} alone": {"point": MAIN_POINT},
+        ", by the other judge": {"toxicity": "toxicity_by_other"},
+    }
     for policy in r.points:
-        volumes = r.hypervolumes(policy)
-        row = {
-            "policy": policy,
-            "operating points": str(len(r.points[policy])),
-            "hypervolume": shown(interval(volumes), 4),
-        }
-        ahead = "" if ours is None or policy == OURS else shown(paired_difference([ours], [volumes]), 4)
-        rows.append(row | {f"{OURS} ahead by": ahead})
+        row = {"policy": policy, "operating points": str(len(r.points[policy]))}
+        for title, way in ways.items():
+            volumes = r.hypervolumes(policy, **way)
+            row[f"hypervolume{title}"] = shown(interval(volumes), 4)
+            compared = OURS in r.points and policy != OURS
+            ahead = paired_difference([r.hypervolumes(OURS, **way)], [volumes]) if compared else None
+            row[f"{OURS} ahead by{title}"] = "" if ahead is None else shown(ahead, 4)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -173,7 +195,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     report.add_table(
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
-        f"to ({WORST}, {WORST}).",
+        f"to ({WORST}, {WORST}). The other judge knows none of the sources whose labels audits reveal.",
     )
     report.add_figure(
         trade_off_plot(r),
@@ -181,6 +203,9 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         "Each policy at its operating points, means over seeds; lines join those that none of its own beats.",
     )
     report.add_table(who(r), WHO)
+    every = [name for names in r.points.values() for name in names]
+    if short := [name for name in every if (r.values(name, "budget_spent") < WHOLE).any()]:
+        report.add_text(f"On some seed, less than {WHOLE:.0%} of the tokens were spent by {', '.join(short)}.")
     report.add_figure(
         preferences_plot(r),
         f"preferences-{corpus}",
@@ -188,7 +213,11 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         "by topic (clusters of embeddings), against the share of its documents that people call toxic.",
     )
     if len(told := hopes(r)):
-        report.add_table(told, "The proposal's other hopes, means with their 95 % intervals.")
+        report.add_table(
+            told,
+            "The proposal's other hopes, means with their 95 % intervals, and what guessing comes to. Success is "
+            "whatever isn't a refusal, and a model that has never seen one doesn't refuse.",
+        )
 
 
 def trade_off_plot(r: CorpusResults) -> Figure:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
+from curation_gym.envs.audits import RefinementConfig
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
@@ -21,17 +22,19 @@ from curation_gym.files import replace_file
 from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
+from curation_gym.pools.partition import check_disjoint, check_evaluation, check_independent
+from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.text_quality import text_quality
-from experiments.corpora import JUDGE, QUALITY_RULES, TEST_PREFERENCES
+from experiments.corpora import JUDGE, OTHER_JUDGE, PARTITION, QUALITY_RULES, TEST_PREFERENCES
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.policies import REFERENCES
-from experiments.study import SAMPLE_DIRECTORY, tidy
-from experiments.units import MASTER, made_for
+from experiments.study import SAMPLE_DIRECTORY, Study, StudyError, tidy
+from experiments.units import MASTER, ROLES, made_for
 
-JUDGE_DIRECTORY = "judge"
+JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY = "judge", "other_judge"
 PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
 """Info keys whose sums over an episode are the components of its return."""
 READ_AT_ONCE = 128  # sequences, of models small enough
@@ -40,6 +43,30 @@ UNGUIDED = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 Weights = Mapping[str, float]
+
+
+def judge_of(study: Study) -> None:
+    """Train the judge where that isn't done yet.
+
+    Raises:
+        StudyError: when it can't be trained: without it, nothing that follows can be judged.
+    """
+    if "judge" not in study.run(make_judge, {"judge": None}, jobs=1, title="the judge"):
+        raise StudyError(f"the judge could not be trained, so nothing can be judged: {study.failures[-1].error}")
+
+
+def check_partition(study: Study, pool: Pool) -> None:
+    """Check that judge, corpus, signals and tests have nothing in common.
+
+    Raises:
+        PartitionError: naming what is on two sides.
+    """
+    check_independent(_judge(study.out / JUDGE_DIRECTORY).card.trained, pool)
+    trained_on = {f"the judge's {source.title}": source for source in validated(JudgeConfig, JUDGE, "judge").train}
+    check_disjoint({"the corpus": pool} | trained_on)
+    for name, parts in PARTITION.items():
+        if "test" in parts:
+            check_evaluation(pool, name, parts["test"])
 
 
 @dataclass(frozen=True)
@@ -86,8 +113,9 @@ class Run:
 
 
 def make_judge(_: None, out: Path) -> pd.DataFrame:
-    """Train the judge, for all runs."""
-    train_judge(validated(JudgeConfig, JUDGE, "judge")).save(out / JUDGE_DIRECTORY)
+    """Train the judge, and the other one, for all runs."""
+    for directory, config in ((JUDGE_DIRECTORY, JUDGE), (OTHER_JUDGE_DIRECTORY, OTHER_JUDGE)):
+        train_judge(validated(JudgeConfig, config, "judge")).save(out / directory)
     return pd.DataFrame()
 
 
@@ -143,25 +171,30 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
         values |= further(_readable(core), _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     flops = parameters * (6.0 * learner.tokens + 2.0 * sampled)
-    values |= {"audits": labels_behind(core, run.policy), "seconds": seconds, "flops": flops}
+    values["budget_spent"] = values["tokens"] / core.config.budget
+    values |= {"audits": labels_behind(core, run), "seconds": seconds, "flops": flops}
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
 
 
-def labels_behind(core: LanguageModelSelectionVectorEnv, policy: str) -> int:
+def labels_behind(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
     """Human labels that had a part in what a policy selects.
 
     Those of the audits, which are the same texts in tuning, in training and when it acts, and those by which the
     probes' clean texts were found, since the return that it was tuned or trained by holds both. A reference sees the
     label of everything that it is shown.
     """
-    if policy in REFERENCES:
+    if run.policy in REFERENCES:
         return core.config.n_items * core.config.horizon
-    refinement = core.config.refinement
-    if policy in UNGUIDED:
+    if run.policy in UNGUIDED:
         return 0
-    audits = 0 if refinement is None else -(-core.config.horizon // refinement.every) * refinement.size
-    return audits + core.probes.audits
+    audits = [0]
+    for role in ROLES:
+        kwargs = run.scenario.kwargs_for(role)
+        if kwargs.get("refinement") is not None:
+            refinement = validated(RefinementConfig, kwargs["refinement"], "refinement")
+            audits.append(-(-kwargs["horizon"] // refinement.every) * refinement.size)
+    return max(audits) + core.probes.audits
 
 
 def judgement(core: LanguageModelSelectionVectorEnv, unit: str, seed: int, out: Path) -> dict[str, float]:
@@ -238,11 +271,12 @@ def _evaluation(core: LanguageModelSelectionVectorEnv, out: Path) -> Evaluation:
     """Made once for all runs of a process and corpus."""
     key = (core.pool.fingerprint, out)
     if key not in _evaluations:
-        judge, tokenizer = _judge(out / JUDGE_DIRECTORY), core.learners[0].tokenizer
-        _evaluations[key] = Evaluation(core.pool, judge, tokenizer, TEST_PREFERENCES, EvaluationConfig())
+        judges = [_judge(out / directory) for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY)]
+        tokenizer = core.learners[0].tokenizer
+        _evaluations[key] = Evaluation(core.pool, *judges, tokenizer, TEST_PREFERENCES, EvaluationConfig())
     return _evaluations[key]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _judge(path: Path) -> Judge:
     return Judge.load(path)

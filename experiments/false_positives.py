@@ -4,8 +4,10 @@
 
 The static filter that experiments.dynacure tuned curates an episode. Of what it was shown and nobody audited, every
 other ranking then takes the best of each domain until as many tokens are taken there. So budget and domains' shares are
-the same, and what differs is which texts of a domain are taken. As a domain's share is fixed, even someone who sees the
-labels has to leave out clean text: that bound is told beside, of whoever takes the shortest clean texts first.
+the same, and what differs is which texts of a domain are taken. Beside that stands what each ranking leaves out when it
+takes as much that is toxic as the filter, at the same shares of more tokens. As a domain's share is fixed, even someone
+who sees the labels has to leave out clean text: that bound is told beside, of whoever takes the shortest clean texts
+first.
 """
 
 from collections.abc import Callable
@@ -36,6 +38,8 @@ from experiments.units import MASTER
 
 SEEDS, QUICK_SEEDS = 5, 2
 B2, OURS, LABELS = "static_filter", "dynacure", "labels"
+AT_RECALL = ", at equal recall"
+_HALVINGS = 30
 SHOWN = ("worth", "refined_safety")
 """Columns of the observation to rank by, too."""
 
@@ -100,9 +104,11 @@ def contest(contest: Contest, out: Path) -> pd.DataFrame:
     ids, picked, rankings = ids[unknown], picked[unknown], {name: r[unknown] for name, r in rankings.items()}
     price, domain = core.document_tokens, core.pool.domain[ids]
     rankings[LABELS] = (core.pool.hidden["label"][ids] == CLEAN) - price[ids] / price.max()  # most for the tokens
-    selections = {B2: picked} | {
-        name: at_the_tokens_of(picked, ranking, domain, price[ids]) for name, ranking in rankings.items()
-    }
+    toxic = core.pool.hidden["label"][ids] == 1 - CLEAN
+    selections = {B2: picked}
+    for name, ranking in rankings.items():
+        selections[name] = at_the_tokens_of(picked, ranking, domain, price[ids])
+        selections[f"{name}{AT_RECALL}"] = at_the_recall_of(picked, ranking, domain, price[ids], toxic)
     where = (scenario.name, scenario.env)
     return pd.DataFrame(
         tidy(*where, name, seed, metric, price[ids][picked].sum(), value)
@@ -134,12 +140,17 @@ class Watched:
 
 
 def at_the_tokens_of(
-    picked: NDArray[np.bool_], ranking: NDArray[np.floating], domain: NDArray[np.integer], price: NDArray[np.integer]
+    picked: NDArray[np.bool_],
+    ranking: NDArray[np.floating],
+    domain: NDArray[np.integer],
+    price: NDArray[np.integer],
+    times: float = 1.0,
 ) -> NDArray[np.bool_]:
     """The best of every domain, as long as they cost no more than what was picked there.
 
     Args:
         picked, ranking, domain, price: (n,), of candidates; the larger ``ranking``, the better.
+        times: so many times what was picked may be spent.
 
     Returns:
         bool (n,).
@@ -148,14 +159,41 @@ def at_the_tokens_of(
     for code in np.unique(domain):
         here = np.flatnonzero(domain == code)
         best = here[np.argsort(-ranking[here], kind="stable")]
-        selected[best[np.cumsum(price[best]) <= price[here] @ picked[here]]] = True
+        selected[best[np.cumsum(price[best]) <= times * (price[here] @ picked[here])]] = True
     return selected
+
+
+def at_the_recall_of(
+    picked: NDArray[np.bool_],
+    ranking: NDArray[np.floating],
+    domain: NDArray[np.integer],
+    price: NDArray[np.integer],
+    toxic: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """The best of every domain, at shares of the tokens as they were picked, until as much that is toxic is taken.
+
+    Args:
+        picked, ranking, domain, price: see :func:`at_the_tokens_of`.
+        toxic: bool (n,).
+
+    Returns:
+        bool (n,): the most that leaves out as much of what is toxic as was left out.
+    """
+    low, high = 0.0, 1.0
+    for code in np.unique(domain):  # until every domain could be taken as a whole
+        here = domain == code
+        high = max(high, price[here].sum() / max(price[here] @ picked[here], 1))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        taken = at_the_tokens_of(picked, ranking, domain, price, middle)
+        low, high = (middle, high) if (taken & toxic).sum() <= (picked & toxic).sum() else (low, middle)
+    return at_the_tokens_of(picked, ranking, domain, price, low)
 
 
 def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
     names = list(dict.fromkeys(rows["policy"]))
     domains = [metric for metric in dict.fromkeys(rows["metric"]) if _is_of_domain(metric)]
-    rows = rows[rows["metric"].isin(["recall", *domains])]
+    rows = rows[rows["metric"].isin(["recall", "tokens", *domains])]
     wide = rows.pivot(index="seed", columns=["policy", "metric"], values="value").dropna()
     flagged = max(domains, key=lambda metric: wide[B2, metric].mean())
     table = []
@@ -165,12 +203,19 @@ def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
             metric.replace("false_positives/", "clean left out, "): shown(interval(wide[name, metric]))
             for metric in domains
         }
-        table.append(row | {f"÷ {B2}": shown(interval(wide[name, flagged] / wide[B2, flagged]))})
+        row[f"tokens ÷ {B2}"] = _ratio(wide, name, "tokens")
+        table.append(row | {f"÷ {B2}": _ratio(wide, name, flagged)})
     report.add_table(
         pd.DataFrame(table),
-        f"Shares of what was shown, means over {len(wide)} seeds with 95 % intervals; {LABELS} is the bound. The last "
+        f"Shares of what was shown, means over {len(wide)} seeds with 95 % intervals; {LABELS} is the bound. At equal "
+        "recall, shares of the tokens stay and their number grows until as much that is toxic is taken. The last "
         f"column is of {flagged.rpartition('/')[2]}, of whose clean text {B2} leaves out most.",
     )
+
+
+def _ratio(wide: pd.DataFrame, name: str, metric: str) -> str:
+    """To the filter's; a dash where that is 0 on some seed."""
+    return shown(interval(wide[name, metric] / wide[B2, metric])) if (wide[B2, metric] > 0).all() else "–"
 
 
 def _is_of_domain(metric: str) -> bool:

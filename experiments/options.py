@@ -10,6 +10,7 @@ from agents.checkpoint import CheckpointError
 from curation_gym import console
 from curation_gym.config import ConfigError
 from curation_gym.policy import PolicyError
+from curation_gym.pools.partition import PartitionError
 from curation_gym.pools.pool import PoolError
 from curation_gym.scenario import Scenario
 from experiments.study import StudyError
@@ -25,7 +26,7 @@ Track = Annotated[bool, typer.Option("--track", help="Log to Weights & Biases.")
 
 def exits() -> AbstractContextManager[None]:
     """For a study: a wrong input is one plain message and exit status 2, an interrupt is 130."""
-    return console.exits(StudyError, ConfigError, PolicyError, PoolError, CheckpointError)
+    return console.exits(StudyError, ConfigError, PolicyError, PoolError, PartitionError, CheckpointError)
 
 
 def sized(scenario: Scenario, quick: bool) -> Scenario:

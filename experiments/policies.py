@@ -12,6 +12,7 @@ POLICIES = {
     "stratified": "baselines.stratified:Stratified",
     "heuristic": "baselines.heuristic:Heuristic",
     "static_filter": "baselines.static_filter:StaticFilter",
+    "classifier_filter": "baselines.static_filter:ClassifierFilter",
     "novelty_filter": "baselines.static_filter:NoveltyFilter",
     "raft": "baselines.raft:Raft",
     "raft_refined": "baselines.raft:RefinedRaft",

@@ -1,4 +1,4 @@
-"""Reward refinement: signals are corrected by what people say of a few texts, and by what the model has lost."""
+"""Reward refinement: signals are corrected by what people say of a few texts, and by what the model says and loses."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from curation_gym.signals.refinement import RefinedSignal
 CLEAN = CLASSES.index("clean")
 REFINED = ("safety", "alignment")
 """The signals that audits correct: what people call toxic is neither safe nor aligned."""
-UTILITY = "utility"
+SAFETY, UTILITY = "safety", "utility"
 _CLIP = 1e-3  # how sure a utility can be before it is corrected
 
 
@@ -38,7 +38,9 @@ class RefinementConfig(Config):
     """How signals are corrected while curating.
 
     Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
-    clean text has become harder to the model than that of the other domains, a domain's texts are worth more.
+    clean text has become harder to the model than that of the other domains, a domain's texts are worth more. They
+    correct safety, too: where the model's continuations are more toxic than in other domains, a domain's texts count as
+    less safe.
 
     People look at the same texts of the split in the same order in every episode: so all the episodes in which a policy
     is trained reveal no more labels than the longest of them. The next text is of the domain in which it tells most:
@@ -53,6 +55,8 @@ class RefinementConfig(Config):
         redefined: a change of that in the course of an episode.
         gain: logits that a text's utility rises by per unit of log-perplexity, of clean text of its domain, that the
             model has lost since the start beyond the mean of all domains; 0: utility isn't corrected.
+        safety_gain: logits that a text's safety falls by per unit of toxicity, of what the model goes on to say after
+            beginnings from its domain, beyond the mean of all domains.
     """
 
     every: int = Field(default=5, ge=1)
@@ -61,6 +65,7 @@ class RefinementConfig(Config):
     unsafe_from: float | None = Field(default=None, gt=0, le=1)
     redefined: RedefinitionConfig | None = None
     gain: float = Field(default=0.0, ge=0)
+    safety_gain: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _definitions(self) -> "RefinementConfig":
@@ -104,13 +109,14 @@ class Audits:
         known: ids of what was audited, and follows from the definition of now.
         safe: what people said of each.
         lost: (domains,), change of the log-perplexity of each domain's clean text since the start, by the last probe.
+        toxic: (domains,), toxicity of what the model says after beginnings from each domain, by the last probe.
     """
 
     def __init__(self, config: RefinementConfig, pool: Pool, split: str = "train") -> None:
         self.config, self.split = config, split
         self.known: list[int] = []
         self.safe: list[bool] = []
-        self.lost = np.zeros(len(pool.domain_names))
+        self.lost, self.toxic = np.zeros((2, len(pool.domain_names)))
         self._pool = pool
         self._looked_at = np.zeros(len(pool.domain_names), np.intp)
         self._unsafe = np.zeros(len(pool.domain_names))
@@ -183,10 +189,18 @@ class Audits:
         """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
         own = np.asarray(self._pool.signals[name][ids])
         if name == UTILITY:
-            behind = (self.lost - self.lost.mean())[self._pool.domain[ids]]
-            raised = logit(np.clip(own, _CLIP, 1 - _CLIP)) + self.config.gain * behind
-            return np.asarray(expit(raised), np.float32)
-        return self._refined[name].score(ids) if self.known else own
+            return self._shifted(own, ids, self.config.gain * self.lost)
+        refined = self._refined[name].score(ids) if self.known else own
+        if name == SAFETY and self.config.safety_gain:
+            return self._shifted(refined, ids, -self.config.safety_gain * self.toxic)
+        return refined
+
+    def _shifted(
+        self, signal: NDArray[np.float32], ids: NDArray[np.integer], by: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """By so many logits in each domain, beyond their mean."""
+        shift = (by - by.mean())[self._pool.domain[ids]]
+        return np.asarray(expit(logit(np.clip(signal, _CLIP, 1 - _CLIP)) + shift), np.float32)
 
     def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """What people say of samples by the definition of now: whether each is safe."""

@@ -68,11 +68,14 @@ class Probe(NamedTuple):
         toxicity: 1 − mean P(safe) of the samples, in [0, 1]; NaN without prompts.
         log_perplexity: (domains with clean texts,), nats per token.
         preference: share of pairs whose preferred text is the more probable one, in [0, 1]; NaN without pairs.
+        toxicity_by_domain: (domains of the pool,), of the samples after beginnings from each; the mean of all where
+            there is none.
     """
 
     toxicity: float
     log_perplexity: NDArray[np.float64]
     preference: float
+    toxicity_by_domain: NDArray[np.float64]
 
     def objectives(self, start: "Probe") -> dict[str, float]:
         """Safety, alignment and utility of the model, each about 1 at best.
@@ -119,6 +122,8 @@ class Probes:
                 f"probes.prompts = {config.prompts}, but only {len(long_enough)} texts of the validation split have "
                 f"more than prompt_tokens = {config.prompt_tokens} tokens; lower either, or take a larger pool"
             )
+        self._domains = len(pool.domain_names)
+        self._prompt_domain = pool.domain[ids[long_enough[: config.prompts]]]
         begin = [documents[row][: config.prompt_tokens] for row in long_enough[: config.prompts]]
         self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
         self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
@@ -173,7 +178,7 @@ class Probes:
         predicted = np.array([len(tokens) - 1 for tokens in clean])
         paired = [text for pair in self._pairs for text in pair]
         samples: list[list[str]] = []
-        toxicity, preference = float("nan"), float("nan")
+        toxicity, preference, by_domain = float("nan"), float("nan"), np.zeros(self._domains)
         with learner.computing():
             if self._prompts:
                 samples = model.generate(
@@ -187,7 +192,12 @@ class Probes:
         if (scorer := self.scorer) is not None:
             safe = judged(lambda some: scorer(list(some)), [text for row in samples for text in row])
             toxicity = 1 - float(np.mean(safe))
-        return Probe(toxicity, np.bincount(self._of, loss) / np.bincount(self._of, predicted), preference)
+            of_prompt = 1 - np.reshape(safe, (len(samples), -1)).mean(1)
+            count = np.bincount(self._prompt_domain, minlength=self._domains)
+            by_domain = np.bincount(self._prompt_domain, of_prompt, self._domains) / np.maximum(count, 1)
+            by_domain[count == 0] = toxicity
+        perplexity = np.bincount(self._of, loss) / np.bincount(self._of, predicted)
+        return Probe(toxicity, perplexity, preference, by_domain)
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
 """LanguageModelSelection-v0: what is selected fine-tunes a language model, and what that does to it is the reward."""
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class LanguageModelSelectionConfig(SelectionConfig):
     budget: int = Field(20_000, ge=1)
     weights: Weights = Field(default_factory=lambda: dict(zip(OBJECTIVES, (0.4, 0.3, 0.3), strict=True)))
     drawn_weights: bool = False
+    reward: Literal["sum", "mean"] = "sum"
     probe_weight: float = Field(1.0, ge=0)
     vector_reward: bool = False
     language_model: ModelSource = BaseModelConfig(hidden_size=64, layers=2, epochs=0)
@@ -199,9 +200,9 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return np.stack([info[name] + scale * info[f"model_{name}"] for name in objectives], axis=1)
 
     def _composite(self, row: int, step: np.int64, picked: NDArray[np.bool_]) -> dict[str, float]:
-        """What was selected is worth by its signals: means over its tokens, times their share of the budget."""
+        """What was selected is worth by its signals: means over tokens, as a sum times their share of the budget."""
         price = self.document_tokens[self._plan[row, step]] * picked
-        share = price / self.config.budget
+        share = price / (self.config.budget if self.config.reward == "sum" else max(price.sum(), 1))
         parts = {name: float(share @ self._signal(name, row, step)) for name in self.score_weights}
         composite = self._weights[row] @ list(parts.values())
         return dict.fromkeys(OBJECTIVES, 0.0) | parts | {"composite": float(composite), "tokens": int(price.sum())}
@@ -214,7 +215,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         if due:
             self._last[row] = self.probes.measure(learner)
             if (audits := self._audits[row]) is not None:
-                audits.lost = self._lost(row)
+                audits.lost, audits.toxic = self._lost(row), self._last[row].toxicity_by_domain
         before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
         change = {name: now[name] - before[name] for name in OBJECTIVES}
         value = self._weights[row] @ [change[name] for name in self.score_weights]
@@ -324,7 +325,8 @@ class LanguageModelSelectionEnv(CurationEnv):
 
     ## Rewards
     composite + λ · model_value, λ = ``probe_weight``. composite is Σ over what was selected of tokens / budget ·
-    R(d), R(d) = w_s·safety + w_a·alignment + w_u·utility: over an episode it is the mean R of a token. model_value is
+    R(d), R(d) = w_s·safety + w_a·alignment + w_u·utility: over an episode it is the mean R of a token. With ``reward``
+    "mean" it is R(B_t) of DynACurE, the mean R of a token of this step's selection; 0 for an empty one. model_value is
     the change, since the last probe, of w_s·(1 − toxicity) + w_a·preference + w_u·(mean over domains of the perplexity
     at the start / that now); it is 0 in steps without a probe. Both parts and their components are in ``info``:
     ``composite``, ``safety``, ``alignment``, ``utility`` (components of the composite before weighting),
@@ -337,7 +339,8 @@ class LanguageModelSelectionEnv(CurationEnv):
     With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment
     (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own. They
     are of the same texts in every episode. With its ``gain``, probes of the model correct utility: texts of domains
-    that it reads worse are worth more. With ``drawn_weights``, every episode has other weights, uniform over all that
+    that it reads worse are worth more; with its ``safety_gain``, safety: texts of domains where what it says is more
+    toxic count as less safe. With ``drawn_weights``, every episode has other weights, uniform over all that
     are convex: a policy learns all trade-offs at once, and is told by the context which one is asked for. With
     ``vector_reward``, the reward is component of the composite + λ · component of model_value, one for each of
     ``task.objectives``, and there is a ``reward_space``, as in ScoreSelection-v0.
@@ -365,6 +368,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
     | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
     | drawn_weights | false | other weights in every episode instead of ``weights`` |
+    | reward | sum | composite of a step: sum (times the selection's share of the budget) or mean |
     | probe_weight | 1 | λ |
     | vector_reward | false | one number per objective instead of their weighted sum |
     | language_model | a small random one | hub id, path, or :class:`BaseModelConfig`: trained on the pool (cached) |

@@ -10,7 +10,7 @@ from baselines.domain_rule import DomainRule, LabelClean
 from baselines.heuristic import Heuristic
 from baselines.raft import Calibrated, Greedy, Raft, RefinedRaft
 from baselines.reference import Hindsight
-from baselines.static_filter import NoveltyFilter, StaticFilter
+from baselines.static_filter import ClassifierFilter, NoveltyFilter, StaticFilter
 from baselines.stratified import Stratified
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.biased_selection import BiasedSelectionVectorEnv
@@ -21,7 +21,7 @@ from curation_gym.policy import Policy, PolicyError
 from curation_gym.pools import Pool
 from curation_gym.task import Column, Task
 
-RULES = [DomainRule, Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
+RULES = [DomainRule, Heuristic, StaticFilter, ClassifierFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
 SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
 
 
@@ -52,6 +52,17 @@ SCORES = [0.9, 0.2, 0.6, 0.7, 0.4, 0.8]
 def test_static_filter_is_a_threshold(task: Task) -> None:
     chosen, _ = StaticFilter(task, threshold=0.65).predict(scored(task, SCORES))
     np.testing.assert_array_equal(chosen, [1, 0, 0, 1, 0, 1])
+
+
+def test_classifier_filter_has_a_threshold_for_each_classifier(task: Task) -> None:
+    observation = seen(task, safety=SCORES, alignment=[0.5, 0.9, 0.4, 0.6, 0.9, 0.5], utility=[0.0] * 6)
+    chosen, _ = ClassifierFilter(task, safety=0.6, alignment=0.5).predict(observation)
+    np.testing.assert_array_equal(chosen, [1, 0, 0, 1, 0, 1])
+    unsafe = Pool(np.eye(60), {"utility": np.full(60, 0.5)})
+    with pytest.raises(
+        PolicyError, match="signals safety and alignment, CurationGym/ScoreSelection-v0 lacks alignment"
+    ):
+        ClassifierFilter(ScoreSelectionVectorEnv(1, pool=unsafe, weights={"utility": 1.0}, **SHAPE).task)
 
 
 def test_novelty_filter_discounts_what_is_covered(task: Task) -> None:
@@ -173,6 +184,7 @@ def test_other_tasks_are_refused(rule: type, small_pool: Pool) -> None:
     ("rule", "kwargs"),
     [
         (StaticFilter, {"threshold": 1.2}),
+        (ClassifierFilter, {"alignment": 1.2}),
         (Heuristic, {"floor": -1}),
         (Raft, {"share": 0}),
         (Greedy, {"share": 1.1}),

@@ -102,6 +102,18 @@ def test_utility_rises_where_the_model_has_fallen_behind() -> None:
     assert refined_signals(audits(pool).config, pool) == ["safety", "alignment"]
 
 
+def test_safety_falls_where_the_model_says_what_is_toxic() -> None:
+    pool = make_pool()
+    made = audits(pool, safety_gain=4.0)
+    run(made, range(2))
+    ids, before = np.arange(N), made.score("safety", np.arange(N))
+    alignment = made.score("alignment", ids)
+    made.toxic = np.array([0.5, 0.1])
+    shift = logit(made.score("safety", ids).astype(float)) - logit(np.clip(before, 1e-3, 1 - 1e-3))
+    np.testing.assert_allclose(shift, np.where(pool.domain == 0, -0.8, 0.8), atol=2e-3)
+    np.testing.assert_array_equal(made.score("alignment", ids), alignment)
+
+
 def test_what_was_pickled_goes_on_alike(tmp_path: Any) -> None:
     pool = make_pool().save(tmp_path / "pool")
     made = audits(pool)

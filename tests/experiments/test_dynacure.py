@@ -26,8 +26,8 @@ from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, cu
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
 from experiments.dynacure_runs import PARTS, chosen
-from experiments.false_positives import at_the_tokens_of
-from experiments.study import Study, tidy
+from experiments.false_positives import at_the_recall_of, at_the_tokens_of
+from experiments.study import Failure, Study, tidy
 from tests.texts import sentences
 
 
@@ -108,7 +108,7 @@ def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: 
     for seed, (t, p) in enumerate(zip(toxicity, perplexity, strict=True)):
         values = {"toxicity": t, "toxic_fraction": t, "toxicity_probability@25": t, "perplexity": p}
         values |= {"perplexity/sea": p, "preference_accuracy": 0.5, "selected": 0.3, "toxic_share": t, "recall": 0.9}
-        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, **more}
+        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, "toxicity_by_other": t, **more}
         rows += [tidy("c", "e", policy, seed, name, 100, value) for name, value in values.items()]
     return rows
 
@@ -127,6 +127,7 @@ def test_what_is_dominated_is_relative_to_no_curation() -> None:
     np.testing.assert_allclose(r.hypervolumes("dynacure"), [ours, ours])
     np.testing.assert_allclose(r.hypervolumes("none"), [(WORST - 1) ** 2] * 2)
     table = hypervolumes(r).set_index("policy")
+    assert table.loc["dynacure", "hypervolume, at safety 0.5 alone"].startswith("0.0000"), "it isn't there"
     assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
     assert len(headline(r)) == len(who(r)) == 3
 
@@ -142,6 +143,8 @@ def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None
     assert scenario.kwargs["pool"]["changes"][0]["domains"] == ["tweets"]
     assert "safety" in scenario.kwargs["probes"]
     assert all(sum(weights.values()) == pytest.approx(1) for weights in POINTS.values())
+    judged = scenario.kwargs_for("evaluation")
+    assert judged["n_items"] * judged["horizon"] < 32_000, "the corpus has hardly more chunks to train on"
     with pytest.raises(ConfigError, match="no corpus 'tweets'; there are mixed, without_tweets"):
         scenario_of("tweets")
 
@@ -158,6 +161,11 @@ def posts(n: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"text": words, "label": np.where(rude, "rude", "fine")})
 
 
+def politeness(texts: list[str]) -> np.ndarray:
+    """A signal that errs: it misses one of the rude words."""
+    return np.array([0.3 if set(text.split()) & set(RUDE[1:]) else 0.7 + len(text) % 5 / 50 for text in texts])
+
+
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The study's scenario on a small corpus, with everything else as small; units run in this process."""
@@ -170,7 +178,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     labelled = {"label": "label", "positive": ["fine"]}
     pairs = pd.DataFrame({"chosen": sentences(90, 5), "rejected": sentences(90, 6)})
     preferences = {"path": file("pairs", pairs), "pair": ["chosen", "rejected"]}
-    heads = {"safety": {"kind": "classifier", "train": [{"path": file("signals", posts(200, 1)), **labelled}]}}
+    probed = {"kind": "classifier", "train": [{"path": file("signals", posts(200, 1)), **labelled}]}
+    polite = {"kind": "callable", "scorer": "tests.experiments.test_dynacure:politeness"}
     corpus = {
         "builder": "corpus",
         "sources": [
@@ -179,15 +188,16 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ],
         "tokenizer": {"kind": "byte-level-bpe", "vocabulary": 400},
         "encoder": {"kind": "tfidf-svd", "dimension": 8},
-        "signals": {**heads, "alignment": heads["safety"], "utility": {"kind": "text_quality"}},
+        "signals": {"safety": polite, "alignment": polite, "utility": {"kind": "text_quality"}},
     }
     judge = {
         "train": [{"path": file("judging", posts(300, 7)), "label": "label", "positive": ["rude"]}],
         "held_out": {"posts": {"path": file("held", posts(150, 8)), "label": "label", "positive": ["rude"]}},
     }
     monkeypatch.setattr(dynacure, "CORPORA", {"small": corpus})
-    probes = {"safety": heads["safety"], "prompts": 4, "preferences": preferences}
+    probes = {"safety": probed, "prompts": 4, "preferences": preferences}
     monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
+    monkeypatch.setattr(dynacure_runs, "OTHER_JUDGE", judge)
     monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
@@ -196,12 +206,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
-    monkeypatch.setattr(dynacure, "EPISODE", {"n_items": 8, "horizon": 6, "budget": 800, "probes": probes})
-    monkeypatch.setattr(dynacure, "WHOLE", {"horizon": 12, "budget": 1600})
+    monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
+    monkeypatch.setattr(dynacure, "WHOLE", {})
+    scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
     scenario["kwargs"]["probes"] = {"every": 3, "clean": 4, "pairs": 8, "prompts": 0, "prompt_tokens": 4}
-    scenario["overrides"] = {}
+    scenario["overrides"] = {"evaluation": {"horizon": 12, "budget": 1600}}
     trained = {"total_timesteps": 16, "n_envs": 2}
     imitating = {"n_steps": 4, "batch_size": 4, "imitates": "baselines.raft:RefinedRaft", "imitation_steps": 24}
     scenario["agents"] = {
@@ -219,6 +230,47 @@ def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[st
         if len(rows):
             rows.assign(study=study.name).to_parquet(study._part(unit))
     return set(units)
+
+
+def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
+    scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
+    del scenario["kwargs"]["n_items"]
+    scenario["name"] = "other"
+    scenario["kwargs"] |= {"budget": 7000, "language_model": "EleutherAI/pythia-1b"}
+    scenario["overrides"] = {"evaluation": {"budget": 70_000, "fine_tuning": {"learning_rate": 0.00001}}}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
+    found = scenario_of("mixed", str(path))
+    assert found.kwargs_for("training")["budget"] == 7000
+    assert found.kwargs_for("training")["n_items"] == dynacure.EPISODE["n_items"], "of what it doesn't say"
+    judged = found.kwargs_for("evaluation")
+    assert (judged["budget"], judged["fine_tuning"]["learning_rate"]) == (70_000, 0.00001)
+    assert judged["language_model"] == "EleutherAI/pythia-1b"
+
+
+def test_a_study_without_its_judge_ends_at_once(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[str]:
+        assert list(units) == ["judge"], "nothing else is begun"
+        study.fail(Failure("judge", "JudgeError: no source"))
+        return set()
+
+    monkeypatch.setattr(Study, "run", failing)
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(_app(dynacure.main), options)
+    assert told.exit_code == 2
+    assert "the judge could not be trained" in told.output
+
+
+def test_a_judge_that_shares_a_source_with_a_signal_is_refused(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = dynacure.CORPORA["small"]
+    safety = {"kind": "classifier", "train": [dynacure_runs.JUDGE["train"][0]]}
+    monkeypatch.setitem(dynacure.CORPORA, "small", corpus | {"signals": corpus["signals"] | {"safety": safety}})
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(_app(dynacure.main), options)
+    assert told.exit_code == 2
+    assert "the judge and signal 'safety' were both trained on" in told.output
 
 
 def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> None:
@@ -270,11 +322,14 @@ def _rank_anew(study: Path, out: Path) -> None:
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(out / "results.parquet")
     wide = results.pivot_table(index="policy", columns="metric", values="value")
-    assert set(wide.index) == {"static_filter", "dynacure", "worth", "refined_safety", "labels"}
+    rankings = {"dynacure", "worth", "refined_safety", "labels"}
+    assert set(wide.index) == {"static_filter", *rankings, *(f"{name}, at equal recall" for name in rankings)}
     posts = wide["false_positives/posts"]
     assert posts["labels"] == posts.min()
     assert wide.loc["labels", "recall"] == wide["recall"].max()
-    assert (wide["tokens"] <= wide.loc["static_filter", "tokens"]).all()
+    at_recall = wide[wide.index.str.endswith("at equal recall")]
+    assert (wide["tokens"].drop(at_recall.index) <= wide.loc["static_filter", "tokens"]).all()
+    assert (at_recall["recall"] >= wide.loc["static_filter", "recall"] - 1e-9).all()
     assert "÷ static_filter" in (out / "report.md").read_text(encoding="utf-8")
 
 
@@ -283,6 +338,17 @@ def test_the_best_of_every_domain_are_taken_at_no_more_tokens() -> None:
     ranking, price = np.array([0.1, 0.9, 0.5, 0.2, 0.3, 0.1]), np.array([2, 3, 2, 1, 5, 4])
     selected = at_the_tokens_of(picked, ranking, domain, price)
     assert selected.tolist() == [False, True, False, False, False, False], "4 tokens pay for 3, and not for 5"
+
+
+def test_at_equal_recall_as_much_that_is_toxic_is_taken() -> None:
+    rng = np.random.default_rng(0)
+    toxic, domain, price = rng.random(400) < 0.4, rng.integers(3, size=400), rng.integers(1, 9, size=400)
+    picked, ranking = rng.random(400) < 0.3, rng.random(400) - toxic
+    taken = at_the_recall_of(picked, ranking, domain, price, toxic)
+    assert (taken & toxic).sum() <= (picked & toxic).sum()
+    assert price @ taken > price @ picked, "a better ranking takes more before it takes as much that is toxic"
+    share = np.bincount(domain, price * taken) / np.bincount(domain, price * picked)
+    assert share.max() - share.min() < 0.1
 
 
 def test_selections_by_hand_from_corpus_to_report(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
