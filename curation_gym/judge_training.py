@@ -1,6 +1,6 @@
 """How a judge is trained, and measured within each domain on what it hasn't seen."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,15 +84,19 @@ class Material:
         return np.concatenate(halves) * (len(self.keys) / len(self.train))
 
 
-def read_material(config: JudgeConfig) -> Material:
+def read_material(config: JudgeConfig, excluded: Container[str] = frozenset()) -> Material:
     """Read what a judge is trained and measured on; near-duplicates of earlier texts are left out of the latter.
+
+    Args:
+        config: which sources.
+        excluded: texts that are left out of training.
 
     Raises:
         PartitionError: when training and held-out texts overlap.
         PoolError: when a source isn't there, or lacks a column.
         ClassifierError: when a source lacks texts of a class.
     """
-    train = [read_examples(source) for source in config.train]
+    train = [read_examples(source, excluded) for source in config.train]
     held_out = {domain: read_examples(source) for domain, source in config.held_out.items()}
     texts = [example.text for some in train for example in some]
     check_disjoint(
@@ -109,13 +113,17 @@ def read_material(config: JudgeConfig) -> Material:
     )
 
 
-def train_judge(config: JudgeConfig) -> Judge:
+def train_judge(config: JudgeConfig, excluded: Container[str] = frozenset()) -> Judge:
     """Train a judge, and measure it on what it hasn't seen.
+
+    Args:
+        config: on which sources.
+        excluded: texts that are left out of training: what is curated, so that nothing of it is known to the judge.
 
     Raises:
         PartitionError, PoolError, ClassifierError: see :func:`read_material`.
     """
-    material = read_material(config)
+    material = read_material(config, excluded)
     texts, positive, weight = material.texts, material.positive, material.weight
     featurize = ngrams().fit(texts)
     features = featurize.transform(texts)

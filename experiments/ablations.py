@@ -123,7 +123,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        judge_of(study)
+        judge_of(study, scenario)
         # Built here once, so that the workers find pool and base model in the cache.
         make_core(scenario.env, scenario.kwargs_for("evaluation"))
         trained = study.run(

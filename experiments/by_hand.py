@@ -103,7 +103,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        judge_of(study)
+        judge_of(study, scenario)
         make_core(scenario.env, scenario.kwargs_for("evaluation"))  # so that workers find pool and model in the cache
         units = {f"{corpus} {name} {seed}": Selection(scenario, name, seed) for seed in judged_on for name in RULES}
         study.run(fine_tuned, units, jobs=jobs, title=f"fine-tuning on {corpus}")

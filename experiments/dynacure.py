@@ -127,7 +127,7 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        judge_of(study)
+        judge_of(study, *scenarios)
         for scenario in scenarios:
             _curate(study, scenario, policies, judged_on, n_trials, jobs)
         results = study.results()

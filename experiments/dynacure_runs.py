@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,9 @@ from curation_gym.files import replace_file
 from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
-from curation_gym.pools.partition import check_disjoint, check_evaluation, check_independent
+from curation_gym.pools.build import build_pool
+from curation_gym.pools.documents import DocumentSet
+from curation_gym.pools.partition import check_evaluation, check_independent, pool_keys
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
@@ -45,25 +48,24 @@ PROMPTS, PROMPT_TOKENS = 4000, 8
 Weights = Mapping[str, float]
 
 
-def judge_of(study: Study) -> None:
-    """Train the judge where that isn't done yet.
+def judge_of(study: Study, *scenarios: Scenario) -> None:
+    """Train the judge where that isn't done yet, on nothing that is in the corpora of the scenarios.
 
     Raises:
         StudyError: when it can't be trained: without it, nothing that follows can be judged.
     """
-    if "judge" not in study.run(make_judge, {"judge": None}, jobs=1, title="the judge"):
+    corpora = [scenario.kwargs["pool"] for scenario in scenarios]
+    if "judge" not in study.run(make_judge, {"judge": corpora}, jobs=1, title="the judge"):
         raise StudyError(f"the judge could not be trained, so nothing can be judged: {study.failures[-1].error}")
 
 
 def check_partition(study: Study, pool: Pool) -> None:
-    """Check that judge, corpus, signals and tests have nothing in common.
+    """Check that judge and signals, and signals and tests, have nothing in common.
 
     Raises:
         PartitionError: naming what is on two sides.
     """
     check_independent(_judge(study.out / JUDGE_DIRECTORY).card.trained, pool)
-    trained_on = {f"the judge's {source.title}": source for source in validated(JudgeConfig, JUDGE, "judge").train}
-    check_disjoint({"the corpus": pool} | trained_on)
     for name, parts in PARTITION.items():
         if "test" in parts:
             check_evaluation(pool, name, parts["test"])
@@ -112,10 +114,11 @@ class Run:
     drawn: bool = False
 
 
-def make_judge(_: None, out: Path) -> pd.DataFrame:
-    """Train the judge, and the other one, for all runs."""
+def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
+    """Train the judge, and the other one, for all runs on these corpora."""
+    curated = DocumentSet(np.concatenate([pool_keys(build_pool(corpus)) for corpus in corpora]))
     for directory, config in ((JUDGE_DIRECTORY, JUDGE), (OTHER_JUDGE_DIRECTORY, OTHER_JUDGE)):
-        train_judge(validated(JudgeConfig, config, "judge")).save(out / directory)
+        train_judge(validated(JudgeConfig, config, "judge"), curated).save(out / directory)
     return pd.DataFrame()
 
 

@@ -116,7 +116,7 @@ def bought(campaign: Campaign) -> dict[str, float]:
             balance = domain_balance(spent[inside])
             told |= {"domain_entropy": balance.entropy, "domain_gini": balance.gini}
         accuracies = per_domain(lambda y, q: float(np.mean(y == q)), label, predicted, domain)
-        told |= {"worst_domain_accuracy": min(accuracies.values()), "drifted_accuracy": _drifted(pool, accuracies)}
+        told |= {"worst_domain_accuracy": min(accuracies.values()), "drifted_accuracy": drifted(pool, accuracies)}
         told |= {f"test_accuracy/{pool.domain_names[code]}": value for code, value in accuracies.items()}
         for metric, of, output in (("macro_f1", macro_f1, predicted), ("auc", one_vs_rest_auc, p)):
             found = per_domain(of, label, output, domain)
@@ -125,7 +125,7 @@ def bought(campaign: Campaign) -> dict[str, float]:
     return told
 
 
-def _drifted(pool: Pool, accuracies: dict[int, float]) -> float:
+def drifted(pool: Pool, accuracies: dict[int, float]) -> float:
     """Test accuracy where domains have the shares that they have among what arrives last."""
     if pool.arrival is None:
         return float("nan")

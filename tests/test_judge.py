@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from curation_gym.config import validated
 from curation_gym.judge import Judge, JudgeError
 from curation_gym.judge_training import JudgeConfig, Labelled, measured, read_material, train_judge
+from curation_gym.pools.documents import DocumentSet, document_keys
 from curation_gym.pools.partition import PartitionError
 
 NICE, RUDE = ["calm", "gentle", "kind", "warm", "polite"], ["harsh", "cruel", "cold", "nasty", "mean"]
@@ -139,3 +140,13 @@ def test_a_judge_is_not_measured_on_what_it_was_trained_on(config: JudgeConfig) 
     values["held_out"]["posts"] = values["train"][0]
     with pytest.raises(PartitionError, match="'what the judge is trained on' and 'held-out posts' share 300 documents"):
         train_judge(validated(JudgeConfig, values, "test"))
+
+
+def test_what_is_curated_is_left_out_of_training(config: JudgeConfig) -> None:
+    texts = read_material(config).train[0].texts
+    curated = DocumentSet(document_keys(text.upper() for text in texts[:40]))
+    material = read_material(config, curated)
+    assert material.train[0].texts == texts[40:]
+    assert len(material.keys) == len(material.texts)
+    sources = train_judge(config, curated).card.trained.sources
+    assert sources[0].positive + sources[0].negative == len(texts) - 40

@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 import experiments.umc
 import experiments.umc_page
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.statistics import paired_difference
 from curation_gym.policy import make_policy
+from curation_gym.pools import Pool
 from curation_gym.scenario import load_scenario
 from experiments.study import COLUMNS, StudyError
-from experiments.umc_campaign import kwargs_for
+from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, successors
 from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
@@ -149,3 +151,122 @@ def test_a_directory_without_studies_is_an_error(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "umc_x.parquet")
     with pytest.raises(StudyError, match="manifest"):
         experiments.umc_page.load(tmp_path / "umc_x.parquet")
+
+
+# ------------------------------------------------------------------ what else is measured
+def two_domains(arrival: np.ndarray | None = None) -> Pool:
+    """Three classes in two domains, one class in the second only; easily told apart."""
+    rng = np.random.default_rng(0)
+    n = 360
+    domain = np.arange(n) % 2
+    label = np.where(domain == 0, np.arange(n) // 2 % 2, np.arange(n) // 2 % 3)
+    return Pool(
+        6 * np.eye(4)[label] + rng.standard_normal((n, 4)),
+        domain=domain,
+        domain_names=("one", "other"),
+        hidden={"label": label},
+        split=np.arange(n) // 12 % 3,
+        arrival=arrival,
+        class_names=("a", "b", "c"),
+    )
+
+
+def finished(pool: Pool, **config: object) -> Campaign:
+    given = {"pool": pool, "criteria": ["random"], "budget": 60, "batch": 20, "n_initial": 20}
+    core = AnnotationAllocationVectorEnv(1, **(given | config))
+    core.reset(seed=[1])
+    while not core.campaign(0).done:
+        core.step(np.array([0]))
+    return core.campaign(0)
+
+
+def test_zero_shots_are_of_domains_whose_classes_others_have_whatever_was_bought() -> None:
+    found = left_out(finished(two_domains()))
+    assert found["left_out_accuracy/0_shot"] > 0.95, "of the first domain, whose classes the second has"
+    assert found["left_out_accuracy/5_shot"] > 0.95, "of both"
+    nothing = left_out(finished(two_domains(), annotator={"abstention": {"rate": 1.0}}))
+    assert "left_out_accuracy/0_shot" not in nothing, "nothing was bought anywhere"
+
+
+def test_what_a_drift_leads_to_is_what_arrives_last() -> None:
+    arrival = np.where(np.arange(360) % 2 == 1, 0.4, 0.0)
+    assert drifted(two_domains(arrival), {0: 0.5, 1: 0.9}) == pytest.approx(0.9), "a domain that arrives late"
+    moving = np.linspace(0, 1, 360)
+    assert drifted(two_domains(moving), {0: 0.5, 1: 0.9}) == pytest.approx(0.7, abs=0.02)
+    assert np.isnan(drifted(two_domains(), {0: 0.5, 1: 0.9}))
+
+
+def test_when_nothing_was_answered_there_is_no_successor_and_no_quality() -> None:
+    campaign = finished(two_domains(), annotator={"abstention": {"rate": 1.0}})
+    assert successors(campaign, 0) == {}
+    assert np.isnan(bought(campaign)["label_quality"])
+    assert fine_tuned(campaign, 0) == {}, "nor texts"
+
+
+def test_a_domain_of_junk_is_not_to_be_balanced() -> None:
+    pool = two_domains()
+    label = np.where(pool.domain == 1, -1, pool.hidden["label"])
+    label[pool.ids("test")] = pool.hidden["label"][pool.ids("test")]
+    label[(pool.domain == 1) & (pool.split == 2)] = -1
+    junk = Pool(
+        pool.embeddings,
+        domain=pool.domain,
+        domain_names=pool.domain_names,
+        hidden={"label": label},
+        split=pool.split,
+        class_names=pool.class_names,
+    )
+    found = bought(finished(junk))
+    assert "domain_entropy" not in found, "only one domain is in scope"
+    assert found["flag_precision"] == found["flag_recall"] == 1
+    assert found["label_share/other"] > 0.2
+
+
+def test_validation_labels_are_paid_for_in_the_area() -> None:
+    rows = curve("umc", 1, [0.5, 0.5, 0.5, 0.5, 0.5]) + curve("random", 1, [0.5, 0.5, 0.5, 0.5, 0.5])
+    later = [row for row in curve("umc_by_gain", 1, [0.5, 0.5, 0.5, 0.5, 0.5]) if row[6] >= 20]
+    r = ScenarioResults(pd.DataFrame(rows + later, columns=COLUMNS), judged=[1], picking=[], budget=40)
+    assert r.areas("umc")[0] == pytest.approx(0.5)
+    assert r.areas("umc_by_gain")[0] == pytest.approx(0.25)
+
+
+def test_savings_are_averaged_over_the_list_of_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"made up": ("made_up", "not_run"), "nothing": ("other",)}
+    monkeypatch.setattr(experiments.umc_page, "COUNTED", groups)
+    table = experiments.umc_page.savings_table([made_up()]).set_index("strategy")
+    assert table.loc["umc", "made up, saved"] == "0.500 [0.500, 0.500] (1 of 2)"
+    assert table.loc["umc", "nothing, saved"] == "–"
+    assert next(iter(table.index)) == "umc"
+
+
+def test_the_bandit_is_compared_with_the_best_single_arm() -> None:
+    rows = []
+    for seed in (1, 2, 3):
+        rows += curve("random", seed, [0.1, 0.3, 0.5, 0.6, 0.7]) + curve("umc", seed, [0.1, 0.6, 0.7, 0.8, 0.9])
+        rows += curve("margin", seed, [0.1, 0.5, 0.6, 0.7, 0.8]) + curve(
+            "only banking", seed, [0.1, 0.2, 0.2, 0.2, 0.2]
+        )
+    r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2, 3], picking=[], budget=40)
+    (row,) = experiments.umc_page.bandit_table([r]).to_dict("records")
+    assert (row["best arm"], row["UMC − best arm"]) == ("margin", "0.075 [0.075, 0.075]")
+    assert row["UMC − stratified"] == "–"
+
+
+def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
+    path = tmp_path / "pools"
+    two_domains().save(path)
+    scenario = {
+        "name": "small",
+        "env": "CurationGym/AnnotationAllocation-v0",
+        "kwargs": {"pool": str(path), "budget": 60, "batch": 20, "n_initial": 20},
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(scenario))
+    options = ["-s", str(tmp_path / "small.yaml"), "--ablations", "--strategy", "umc", "--seeds", "2", "--jobs", "1"]
+    told = runner.invoke(app(experiments.umc.main), [*options, "--out", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.output
+    assert set(pd.read_parquet(tmp_path / "out" / "results.parquet")["policy"]) == {
+        "random",
+        "umc",
+        "only one",
+        "only other",
+    }
