@@ -89,8 +89,8 @@ SIGNALS: dict[str, dict[str, Any]] = {
 Respectful is what the first head measures: raters of Civil Comments were asked about disrespect."""
 
 
-ALIGNED = ("harmless", "truthful", "instructional", "factual")
-"""The heads whose mean is alignment."""
+SAFE, ALIGNED = ("toxicity", "identity_hate"), ("harmless", "truthful", "instructional", "factual")
+"""The heads the least of which is safety, and those whose mean is alignment."""
 
 REFERENCE_MODEL: dict[str, Any] = {
     "model": {"kind": "gpt_neox", "hidden_size": 128, "layers": 3},
@@ -115,7 +115,7 @@ def signals(reference_model: str | None = None) -> dict[str, dict[str, Any]]:
         "quality": {"kind": "text_quality", "rules": QUALITY_RULES},
     }
     return {
-        "safety": _combined("minimum", {head: SIGNALS[head] for head in ("toxicity", "identity_hate")}),
+        "safety": _combined("minimum", {head: SIGNALS[head] for head in SAFE}),
         "alignment": _combined("mean", {head: SIGNALS[head] for head in ALIGNED}),
         # Unranked it says which domain a text is from: perplexity and style differ more between domains than within.
         "utility": {"kind": "ranked", "signal": _combined("product", useful)},

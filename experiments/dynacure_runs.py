@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
@@ -29,10 +28,10 @@ from curation_gym.pools.partition import check_evaluation, check_independent, po
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
-from curation_gym.signals.text_quality import text_quality
-from experiments.corpora import JUDGE, OTHER_JUDGE, PARTITION, QUALITY_RULES, TEST_PREFERENCES
+from experiments.corpora import JUDGE, OTHER_JUDGE, PARTITION, TEST_PREFERENCES
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
+from experiments.dynacure_reward import Reward
 from experiments.policies import REFERENCES
 from experiments.study import SAMPLE_DIRECTORY, Study, StudyError, tidy
 from experiments.units import MASTER, ROLES, made_for
@@ -244,7 +243,7 @@ def act(policy: Policy, core: CurationVectorEnv, seed: int, *, drawn: bool = Fal
 
 
 def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
-    """RAFT as published spends the budget on samples of the model, ranked by P(safe) and text quality.
+    """RAFT as published spends the budget on samples of the model, ranked by the objectives at their weights.
 
     Returns:
         Tokens that the model read and wrote for them.
@@ -253,20 +252,16 @@ def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
     pool, learner, rng = core.pool, core.learners[0], np.random.default_rng(run.seed)
     ids = rng.permutation(pool.ids("train"))[:PROMPTS]
     prompts = [learner.tokenizer.decode(core.documents[index][:PROMPT_TOKENS]) for index in ids]
-    scorer = core.probes.scorer
-    assert scorer is not None
-    safety, utility = run.weights["safety"], run.weights["utility"]
-
-    def reward(texts: list[str]) -> NDArray[np.float32]:
-        together = safety * scorer(texts) + utility * text_quality(texts, QUALITY_RULES)
-        return np.asarray(together / (safety + utility), np.float32)
-
+    if pool.fingerprint not in _rewards:
+        _rewards[pool.fingerprint] = Reward(DocumentSet(pool_keys(pool)))
+    reward = _rewards[pool.fingerprint].by(run.weights)
     seed = int(rng.integers(2**31))
     raft = BestOfK(learner, reward, [text for text in prompts if text.strip()], seed=seed)
     raft.run(core.config.budget)
     return raft.sampled
 
 
+_rewards: dict[str, Reward] = {}
 _evaluations: dict[tuple[str, Path], Evaluation] = {}
 
 

