@@ -172,6 +172,15 @@ CORPORA: dict[str, dict[str, Any]] = {
 }
 """The corpora that studies are run on."""
 
+
+def cut_by(corpus: dict[str, Any], model: str) -> dict[str, Any]:
+    """A corpus whose documents are cut by the tokenizer of a language model, named by hub id or path: lengths are then
+    what a document costs that model."""
+    if "pool" in corpus:
+        return corpus | {"pool": cut_by(corpus["pool"], model)}
+    return corpus | {"tokenizer": {"kind": "pretrained", "model": model}}
+
+
 JUDGE: dict[str, Any] = {
     "train": [
         {"name": "implicit_hate", "label": "label", "positive": ["hate"], "limit": 20_000, "licence": "MIT"},

@@ -22,7 +22,7 @@ from curation_gym.policy import SearchSpace, policy_class
 from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.corpora import CORPORA, JUDGE, PROBES
+from experiments.corpora import CORPORA, JUDGE, PROBES, cut_by
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import MAIN_POINT, add_corpus, print_headline
 from experiments.dynacure_runs import (
@@ -157,7 +157,9 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
         kwargs, evaluation = merged(scenario.kwargs, EPISODE), merged(scenario.overrides.evaluation, whole)
     else:
         kwargs, evaluation = merged(EPISODE, scenario.kwargs), merged(whole, scenario.overrides.evaluation)
-    kwargs |= {"pool": CORPORA[corpus], "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
+    model = kwargs.get("language_model")
+    pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
+    kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)

@@ -41,7 +41,7 @@ class ProbesConfig(Config):
     """
 
     every: int = Field(default=20, ge=0)
-    prompts: int = Field(default=24, ge=0)
+    prompts: int = Field(default=0, ge=0)
     prompt_tokens: int = Field(default=8, ge=1)
     samples: int = Field(default=2, ge=1)
     new_tokens: int = Field(default=16, ge=1)

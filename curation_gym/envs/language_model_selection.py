@@ -39,7 +39,7 @@ class LanguageModelSelectionConfig(SelectionConfig):
     language_model: ModelSource = BaseModelConfig(hidden_size=64, layers=2, epochs=0)
     fine_tuning: FineTuningConfig = FineTuningConfig()
     frozen: bool = False
-    probes: ProbesConfig = ProbesConfig(prompts=0)
+    probes: ProbesConfig = ProbesConfig()
     refinement: RefinementConfig | None = None
 
     @model_validator(mode="after")

@@ -248,6 +248,10 @@ def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
     judged = found.kwargs_for("evaluation")
     assert (judged["budget"], judged["fine_tuning"]["learning_rate"]) == (70_000, 0.00001)
     assert judged["language_model"] == "EleutherAI/pythia-1b"
+    tokenizer = {"kind": "pretrained", "model": "EleutherAI/pythia-1b"}
+    assert judged["pool"]["tokenizer"] == tokenizer
+    assert scenario_of("without_tweets", str(path)).kwargs["pool"]["pool"]["tokenizer"] == tokenizer
+    assert scenario_of("mixed").kwargs["pool"]["tokenizer"]["kind"] == "byte-level-bpe"
 
 
 def test_a_study_without_its_judge_ends_at_once(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
