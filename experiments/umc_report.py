@@ -30,10 +30,10 @@ METHOD = (
     "Every strategy has the same pool, budget, learner, annotator and seeds; flags, abstentions, first and validation "
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
-    "saved is 1 − that over random's own, where a target that was never reached saves nothing. Area is the mean test "
-    "accuracy over the budget, 0 until a strategy has its first model; one that buys validation labels has it later. "
-    "“Best other” is the strategy with the largest mean area on other seeds than those judged. Intervals are 95 % over "
-    "paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians."
+    "saved is 1 − that over random's own, where all that was spent stands for a target that was never reached. Area is "
+    "the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels has "
+    "it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. Intervals are "
+    "95 % over paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians."
 )
 
 
@@ -46,6 +46,7 @@ class ScenarioResults:
         budget: labels.
         description: of the scenario.
         command: that made them.
+        commit: of the code that did.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class ScenarioResults:
         budget: int,
         description: str = "",
         command: str = "",
+        commit: str = "",
     ) -> None:
-        self.description, self.command = description, command
+        self.description, self.command, self.commit = description, command, commit
         self.name = str(rows["scenario"].iloc[0])
         self.budget = budget
         self._rows = rows

@@ -65,6 +65,11 @@ class ArmLedger:
         self.last_reward[rows, arms] = rewards
         self.last_pull[rows, arms] = step
 
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean reward of each arm's labels; 0 without any."""
+        return np.divide(self.reward_sum, self.labels, out=np.zeros_like(self.labels), where=self.labels > 0)
+
     def write(
         self,
         out: NDArray[np.float32],
@@ -74,7 +79,6 @@ class ArmLedger:
     ) -> None:
         """Write the arm columns into ``out`` (num_envs, n_arms, 7); ``step`` counts the steps done, (num_envs,)."""
         since = np.minimum(step[:, None] - self.last_pull, self.horizon)
-        mean = np.divide(self.reward_sum, self.labels, out=np.zeros_like(self.labels), where=self.labels > 0)
-        values = (self.pulls, self.labels, self.flags, mean, self.last_reward, since, samples_left)
+        values = (self.pulls, self.labels, self.flags, self.mean, self.last_reward, since, samples_left)
         for index, (value, column) in enumerate(zip(values, columns, strict=True)):
             out[..., index] = np.clip(value / column.bound, column.low, column.high)

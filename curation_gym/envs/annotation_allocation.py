@@ -273,7 +273,8 @@ class AnnotationAllocationEnv(CurationEnv):
 
     ## Episode end
     Terminated when the budget doesn't pay for another answer (the last pull may be smaller), when ``horizon`` pulls
-    were used, when nothing is offered, or when the ``stopping`` rule says so. Never truncated.
+    were used, when nothing is offered, or when the ``stopping`` rule says so. Never truncated. The horizon is twice
+    the number of full pulls that spend the budget; pulls, steps_since_pull and steps_left are shares of it.
 
     ## Arguments
     | name | default | meaning |

@@ -90,7 +90,8 @@ class Offer:
         self._from_centre[new] = np.linalg.norm(X - self._centres[self.cell[new]], axis=1)
         self._size = np.bincount(self.cell[self.cell >= 0], minlength=len(self._centres))
         self._covered = np.append(self._covered, np.zeros(len(self._centres) - len(self._covered), np.bool_))
-        self._group = setting.group(self.cell)
+        if first or not setting.config.recluster:  # else arms are what was found anew
+            self._group = setting.group(self.cell)
 
     def withdraw(self, asked: NDArray[np.intp]) -> None:
         """Candidates were asked about: they are offered no more."""

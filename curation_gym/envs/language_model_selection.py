@@ -50,6 +50,8 @@ class LanguageModelSelectionConfig(SelectionConfig):
     def _of_the_model(self) -> "LanguageModelSelectionConfig":
         if unknown := sorted(set(self.weights) - set(OBJECTIVES)):
             raise ValueError(f"weights are of {', '.join(OBJECTIVES)}, of text and of model; actual: {unknown[0]!r}")
+        if self.refinement is not None and self.refinement.safety_gain and not self.probes.prompts:
+            raise ValueError("refinement.safety_gain follows what the model says, so it needs probes.prompts > 0")
         return self
 
 

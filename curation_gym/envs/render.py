@@ -71,7 +71,7 @@ def render_arms(
     """
     task = env.task
     pulls, labels = ledger.pulls[row], ledger.labels[row]
-    mean = np.divide(ledger.reward_sum[row], pulls, out=np.full_like(pulls, np.nan), where=pulls > 0)
+    mean = np.where(pulls > 0, ledger.mean[row], np.nan)
     last = int(np.argmax(ledger.last_pull[row])) if step else -1
     title = f"{task.env_id}  step {step}"
     gauges = [

@@ -266,10 +266,8 @@ def savings(
         ValueError: when numbers of seeds differ, without seeds or targets, or for a baseline that reaches a target
             with no label.
     """
-    own, base = _labels_needed(labels_policy, labels_baseline, targets)
-    own = np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), base))
-    pairs = np.stack([own, base])
-    return bootstrap(_saved, [pairs], n=n, confidence=confidence, seed=seed)
+    pairs = [_labels_needed(labels_policy, labels_baseline, targets)]
+    return bootstrap(_saved, pairs, n=n, confidence=confidence, seed=seed)
 
 
 def mean_savings(
@@ -281,9 +279,6 @@ def mean_savings(
 ) -> Estimate:
     """Mean of :func:`savings` over studies, each with its own targets; seeds are resampled within each.
 
-    A target that a policy never reaches counts as nothing saved, however long it tried: between studies of different
-    budgets, what was spent in vain can't be compared.
-
     Args:
         studies: (curves of the policy, of the baseline, targets) of each, as for :func:`savings`; at least one.
         n, confidence, seed: as for :func:`savings`.
@@ -293,17 +288,15 @@ def mean_savings(
     """
     if not studies:
         raise ValueError("mean_savings needs at least one study, actual number: 0")
-    pairs = []
-    for study in studies:
-        own, base = _labels_needed(*study)
-        pairs.append(np.stack([np.where(np.isfinite(own), own, base), base]))
+    pairs = [_labels_needed(*study) for study in studies]
     return bootstrap(_mean_saved, pairs, n=n, confidence=confidence, seed=seed)
 
 
 def _labels_needed(
     labels_policy: Curves, labels_baseline: Curves, targets: float | Sequence[float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """By the policy, infinite where it never got there; by the baseline, at most what it spent; (targets, seeds)."""
+) -> NDArray[np.float64]:
+    """By policy and baseline, (2, targets, seeds); what stands for a target that was never reached is in
+    :func:`savings`."""
     goals = np.atleast_1d(np.asarray(targets, np.float64))
     if len(labels_policy) != len(labels_baseline) or not len(labels_policy) or not len(goals):
         raise ValueError(
@@ -314,7 +307,8 @@ def _labels_needed(
     base = np.minimum(needed, _ends(labels_baseline))
     if not (base > 0).all():
         raise ValueError("the baseline reaches a target with no label at all; there is nothing to save")
-    return _needed(labels_policy, goals), base
+    own = _needed(labels_policy, goals)
+    return np.stack([np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), base)), base])
 
 
 def _needed(curves: Curves, targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -113,8 +113,9 @@ def mean_estimate(scores: Scores, *, n: int = 2000, confidence: float = 0.95, se
     found = bootstrap(mean, scores, n=n, confidence=confidence, seed=seed)
     if not 1 < min(len(task) for task in scores) < FEW:
         return found
-    parts = np.array([task.var(ddof=1) / len(task) for task in scores])
-    if not parts.any():
+    with np.errstate(invalid="ignore"):
+        parts = np.array([task.var(ddof=1) / len(task) for task in scores])
+    if not parts.any() or not np.isfinite(parts).all():  # nothing varies, or something diverged
         return found
     freedom = parts.sum() ** 2 / np.sum(parts**2 / [len(task) - 1 for task in scores])
     half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(parts.sum()) / len(scores))

@@ -58,5 +58,10 @@ class DocumentSet:
     def __init__(self, keys: Keys) -> None:
         self._keys = frozenset(keys.tolist())
 
+    def __or__(self, other: "DocumentSet") -> "DocumentSet":
+        both = DocumentSet(np.empty(0, np.uint64))
+        both._keys = self._keys | other._keys
+        return both
+
     def __contains__(self, text: object) -> bool:
         return isinstance(text, str) and int(document_keys([text])[0]) in self._keys

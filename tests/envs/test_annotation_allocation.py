@@ -342,6 +342,15 @@ def test_an_exhausted_arm_is_masked_pays_nothing_and_costs_a_pull() -> None:
     assert core.task.read(observation, "steps_left")[0] == pytest.approx(before["steps_left"][0] - 1)
 
 
+def test_a_frame_tells_the_mean_reward_of_a_label() -> None:
+    core = make_core(criteria=("random",), reward={"answered": 1.0}, render_mode="ansi")
+    core.reset(seed=0)
+    core.step(np.array([0]))
+    answered = (core.campaign(0).answers[core.config.n_initial :] >= 0).mean()
+    (frame,) = core.render()
+    assert f" {answered:.3f} " in frame
+
+
 def test_weights_that_choose_nothing_are_invalid() -> None:
     core = make_core(action="soft", subsets="domains", criteria=("margin",))
     core.reset(seed=0)

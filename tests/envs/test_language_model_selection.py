@@ -227,6 +227,11 @@ def test_a_candidate_tells_of_its_domain(model: str) -> None:
     assert change.any()
 
 
+def test_what_follows_from_samples_needs_samples(model: str) -> None:
+    with pytest.raises(ConfigError, match=r"needs probes\.prompts > 0"):
+        make(model, refinement={"safety_gain": 2.0}, probes={"prompts": 0})
+
+
 def test_probes_correct_utility_in_observation_and_reward(model: str) -> None:
     env = make(model, refinement={"every": 50, "gain": 40.0}, probes={"prompts": 0, "every": 1, "clean": 4})
     column = env.item_features.index("refined_utility")

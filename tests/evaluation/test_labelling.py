@@ -253,11 +253,11 @@ def test_an_unreached_target_never_helps() -> None:
     assert savings([SLOW], [brief], 0.9).value == pytest.approx(1 - 100 / 60)
 
 
-def test_mean_savings_count_what_is_late_and_not_what_is_never() -> None:
+def test_mean_savings_are_the_mean_of_savings() -> None:
     late = curve((50, 0.6), (150, 0.9), (200, 0.92))
     assert mean_savings([([FAST], [SLOW], 0.9)]) == savings([FAST], [SLOW], 0.9)
     assert mean_savings([([FAST], [SLOW], 0.9), ([late], [SLOW], 0.9)]).value == 0
-    assert mean_savings([([FAST], [SLOW], 0.9), ([FLAT], [SLOW], 0.9)]).value == 0.25
+    assert mean_savings([([FAST], [SLOW], 0.9), ([FLAT], [SLOW], 0.9)]).value == -0.25, "never is worse than late"
     mixed = mean_savings([([FAST, FAST, SLOW], [SLOW] * 3, 0.9), ([SLOW] * 4, [SLOW] * 4, 0.9)])
     assert mixed == (0.25, 0, 0.25)
     with pytest.raises(ValueError, match="at least one study"):

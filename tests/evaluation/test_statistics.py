@@ -157,6 +157,7 @@ def test_few_seeds_have_students_interval() -> None:
     assert difference == pytest.approx(((five.mean() - seven.mean()) / 2, welch.low / 2, welch.high / 2))
     assert interval([2.0]) == (2, 2, 2)
     assert interval([2.0, 2.0]) == (2, 2, 2)
+    assert interval([1.0, np.inf, 2.0]) == bootstrap(mean, [np.array([1.0, np.inf, 2.0])])
     many = rng.normal(0, 1, 30)
     assert interval(many) == bootstrap(mean, [many])
 

@@ -238,6 +238,7 @@ def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
     del scenario["kwargs"]["n_items"]
     scenario["name"] = "other"
+    del scenario["kwargs"]["probe_weight"]
     scenario["kwargs"] |= {"budget": 7000, "language_model": "EleutherAI/pythia-1b"}
     scenario["overrides"] = {"evaluation": {"budget": 70_000, "fine_tuning": {"learning_rate": 0.00001}}}
     path = tmp_path / "other.yaml"
@@ -248,6 +249,12 @@ def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
     judged = found.kwargs_for("evaluation")
     assert (judged["budget"], judged["fine_tuning"]["learning_rate"]) == (70_000, 0.00001)
     assert judged["language_model"] == "EleutherAI/pythia-1b"
+    assert found.kwargs["probe_weight"] == scenario_of("mixed").kwargs["probe_weight"]
+    scenario["kwargs"] |= {"refinement": None}
+    path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
+    assert scenario_of("mixed", str(path)).kwargs_for("evaluation")["refinement"] is None
+    packaged = str(scenario_directory() / "dynacure.yaml")
+    assert scenario_of("mixed", packaged) == scenario_of("mixed"), "however it is named"
     tokenizer = {"kind": "pretrained", "model": "EleutherAI/pythia-1b"}
     assert judged["pool"]["tokenizer"] == tokenizer
     assert scenario_of("without_tweets", str(path)).kwargs["pool"]["pool"]["tokenizer"] == tokenizer

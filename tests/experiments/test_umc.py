@@ -136,6 +136,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
         (["-s", "umc_digits", "--strategy", "margins"], "unknown strategy margins; there are random"),
         (["-s", "coverage_fixed"], "coverage_fixed"),
         (["-s", "umc_digits", "-s", "umc_pacs", "--out", "x"], "give one --scenario"),
+        (["-s", "umc_digits", "--quick", "--publish"], "--publish is for whole studies"),
+        (["-s", "umc_digits", "--strategy", "umc", "--publish"], "--publish is for whole studies"),
     ],
 )
 def test_wrong_options_are_one_plain_message(options: list[str], complaint: str) -> None:
