@@ -95,6 +95,12 @@ def interval(values: ArrayLike) -> Estimate:
     return mean_estimate([np.asarray(values, np.float64)])
 
 
+def over_items(values: ArrayLike) -> Estimate:
+    """Mean over the items of a test, (n,), with its 95 % bootstrap interval: items are many, and what is measured of
+    each is often 0 or 1, within whose range a bootstrap stays."""
+    return bootstrap(mean, [np.asarray(values, np.float64)])
+
+
 def mean_estimate(scores: Scores, *, n: int = 2000, confidence: float = 0.95, seed: int = 0) -> Estimate:
     """Mean over tasks of the mean over seeds, with its bootstrap interval; of few seeds with Student's.
 

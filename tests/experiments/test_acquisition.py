@@ -81,8 +81,8 @@ def test_ratios_and_differences() -> None:
     ]
     badge, margin = curve_table(pd.DataFrame(rows)).to_dict("records")
     assert margin["difference"] == "0.0200 [0.0200, 0.0200]"
-    assert margin["area"].startswith("0.800 [0.7")
-    assert margin[PEER].startswith("0.780 [0.6")
+    assert margin["area"] == "0.800 [0.552, 1.048]", "Student's, of three"
+    assert margin[PEER].startswith("0.780 [0.5")
     assert badge == {"strategy": "badge", "area": "0.500 [0.500, 0.500]", PEER: "–", "difference": "–"}
 
 

@@ -18,7 +18,7 @@ from curation_gym.evaluation.language_model.choices import answer_scores, chosen
 from curation_gym.evaluation.language_model.instructions import respond
 from curation_gym.evaluation.language_model.judges import EvaluationError, judge_name, require_texts
 from curation_gym.evaluation.language_model.model import CausalModel, Unit
-from curation_gym.evaluation.statistics import Estimate, interval
+from curation_gym.evaluation.statistics import Estimate, over_items
 from curation_gym.pools.common import progress
 
 TURN = "\n\nAssistant:"
@@ -109,7 +109,7 @@ def preference_accuracy(
     right = np.array([chosen(row)[0] for row in scores])
     axis = np.array([pair.axis for pair in pairs])
     names = sorted(set(axis.tolist()))
-    return {"overall": interval(right)} | {name: interval(right[axis == name]) for name in names if len(names) > 1}
+    return {"overall": over_items(right)} | {name: over_items(right[axis == name]) for name in names if len(names) > 1}
 
 
 def win_rate(
@@ -186,7 +186,7 @@ def compared(
     agreed: NDArray[np.int64] = np.where(points[:, 0] == points[:, 1], points[:, 0], 0)
     wins, ties, losses = (int((agreed == value).sum()) for value in (1, 0, -1))
     swayed = int((points[:, 0] * points[:, 1] == -1).sum())
-    return WinRate(interval((agreed + 1) / 2), wins, ties, losses, swayed, judge_name(judge))
+    return WinRate(over_items((agreed + 1) / 2), wins, ties, losses, swayed, judge_name(judge))
 
 
 def _points(verdict: str) -> int:

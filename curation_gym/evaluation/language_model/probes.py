@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from curation_gym.evaluation.language_model.judges import EvaluationError, require_texts
 from curation_gym.evaluation.language_model.model import CausalModel
-from curation_gym.evaluation.statistics import Estimate, interval
+from curation_gym.evaluation.statistics import Estimate, over_items
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -75,4 +75,4 @@ def linear_probe(
     names, counts = np.unique(labels, return_counts=True)
     truth = np.array(test.labels)
     majority = float((truth == names[counts.argmax()]).mean())
-    return Probe(interval(best.predict(reported) == truth), best_accuracy, best_c, majority)
+    return Probe(over_items(best.predict(reported) == truth), best_accuracy, best_c, majority)

@@ -13,7 +13,7 @@ from curation_gym.evaluation.language_model.choices import answer_scores, chosen
 from curation_gym.evaluation.language_model.instructions import filled
 from curation_gym.evaluation.language_model.judges import EvaluationError, Judge, judge_name, judged, require_texts
 from curation_gym.evaluation.language_model.model import CausalModel, Unit
-from curation_gym.evaluation.statistics import Estimate, interval
+from curation_gym.evaluation.statistics import Estimate, over_items
 
 TEMPLATE = "Q: {question}\nA:"
 THRESHOLD = 0.5
@@ -92,7 +92,7 @@ def multiple_choice(
         mc1.append(chosen(np.concatenate([[best], row[n:]]))[0])
         p = np.exp(row - row.max())
         mc2.append(p[:n].sum() / p.sum())
-    return MultipleChoice(interval(mc1), interval(mc2))
+    return MultipleChoice(over_items(mc1), over_items(mc2))
 
 
 def generative(
@@ -131,4 +131,4 @@ def generative(
     pairs = [f"Q: {text}\nA: {answer.strip()}" for text, [answer] in zip(texts, answers, strict=True)]
     true, told = judged(truthful, pairs) >= THRESHOLD, judged(informative, pairs) >= THRESHOLD
     names = (judge_name(truthful), judge_name(informative))
-    return Generative(interval(true), interval(told), interval(true & told), names)
+    return Generative(over_items(true), over_items(told), over_items(true & told), names)
