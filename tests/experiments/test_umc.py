@@ -21,6 +21,7 @@ from curation_gym.pools import Pool
 from curation_gym.scenario import load_scenario
 from experiments.study import COLUMNS, StudyError
 from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, successors
+from experiments.umc_page import SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
@@ -272,3 +273,18 @@ def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
         "only one",
         "only other",
     }
+
+
+@pytest.mark.usefixtures("data_directory")
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name.endswith("long_tail")])
+def test_a_long_tail_leaves_enough_to_spend_the_budget_on(name: str) -> None:
+    """Encoders that read little: what counts is how many candidates there are."""
+    kwargs = load_scenario(name).kwargs_for("evaluation")
+    inner = dict(kwargs["pool"]["pool"])
+    if "encoder" in inner:
+        several = inner["encoder"] if isinstance(inner["encoder"], list) else [inner["encoder"]]
+        kinds = {"sentence-transformer": "tfidf-svd", "pixels-pca": "pixels-pca"}
+        cheap = [{"kind": kinds[encoder["kind"]], "dimension": 4} for encoder in several]
+        inner["encoder"] = cheap if isinstance(inner["encoder"], list) else cheap[0]
+    core = AnnotationAllocationVectorEnv(1, **(kwargs | {"pool": kwargs["pool"] | {"pool": inner}}))
+    assert len(core.setting.ids) >= kwargs["budget"]
