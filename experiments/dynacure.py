@@ -77,7 +77,7 @@ WHOLE: dict[str, Any] = {
 }
 """Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
 1,280 texts at most, the same ones as in an episode of training."""
-HORIZONS = {"without_tweets": 960}
+SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960}}
 """Of what is judged, where the corpus is shorter."""
 SEEDS, QUICK_SEEDS = 5, 2
 TRIALS, QUICK_TRIALS = 80, 3
@@ -87,7 +87,7 @@ TRIALS, QUICK_TRIALS = 80, 3
 def main(
     corpus: Annotated[list[str] | None, typer.Option("--corpus", help="mixed or without_tweets; repeatable.")] = None,
     config: Annotated[
-        str, typer.Option(help="Name or YAML path of the scenario; its pool and what probes it are replaced.")
+        str, typer.Option(help="Name or YAML path of the scenario; its pool and probes are those of the corpus.")
     ] = SCENARIO,
     policy: Annotated[list[str] | None, typer.Option(help="As shown in results; repeatable. Default: all.")] = None,
     seeds: options.Seeds = None,
@@ -152,7 +152,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     if corpus not in CORPORA:
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
-    whole = {} if quick else WHOLE | {name: HORIZONS[corpus] for name in ("horizon",) if corpus in HORIZONS}
+    whole = {} if quick else WHOLE | SHORTER.get(corpus, {})
     packaged = load_scenario(SCENARIO)
     kwargs, evaluation = merged(packaged.kwargs, EPISODE), merged(packaged.overrides.evaluation, whole)
     if scenario != packaged:

@@ -33,7 +33,8 @@ METHOD = (
     "saved is 1 − that over random's own, where all that was spent stands for a target that was never reached. Area is "
     "the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels has "
     "it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. Intervals are "
-    "95 % over paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians."
+    "95 % over paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians. "
+    "A campaign also ends after twice as many pulls as full ones would take; where one did, less than all was spent."
 )
 
 
