@@ -14,6 +14,9 @@ LATER = 0.25
 """Weight of every criterion but coverage, whose scores are 0 or at least ½: so it comes first where it has any."""
 WORTHLESS = 0.1
 """A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
+BAND = 2
+"""A subset's share of the labels is kept within this factor of its share of what models are to serve."""
+_TIER = 1e-2  # of a weight for each step of urgency: far above rounding, far below what scores differ by
 _HALVINGS = 30
 
 
@@ -28,8 +31,14 @@ class UMC:
     The bound is that of KL-UCB (Garivier and Cappé, COLT 2011): the largest q with N · kl(mean, q) ≤ ln t, for N
     labels of the subset among t. It is 1 as long as every label of a subset was worth 1, so that on a clean pool the
     criterion decides alone: where thousands of samples score nearly alike, the noise of Thompson's draws would decide
-    among them. A bandit that owned whole pulls would have to learn from a hundred noisy
-    gains; one that weighs samples learns from every label.
+    among them. A bandit that owned whole pulls would have to learn from a hundred noisy gains; one that weighs samples
+    learns from every label.
+
+    Uncertainty follows what the pool has much of, and what models are to serve may be mixed otherwise. So once the pool
+    is covered, subsets with less than half their target share of the labels come first, those with more than twice as
+    much come last, and between the two nothing is changed: unlike a weight by importance, which would decide among
+    scores that are nearly alike. A subset without a target share, such as junk that nobody would validate with,
+    is never first or last.
 
     Args:
         task: AnnotationAllocation with soft actions; its rewards should lie in [0, 1], and are clipped.
@@ -45,7 +54,8 @@ class UMC:
         names = [name.rsplit("/", 1) for name in task.arms]
         _, self._subset = np.unique([subset for subset, _ in names], return_inverse=True)
         self._members = np.eye(self._subset.max() + 1)[self._subset]  # (arms, subsets)
-        self._scale = np.array([1.0 if criterion == "coverage" else LATER for _, criterion in names])
+        self._covers = np.array([criterion == "coverage" for _, criterion in names])
+        self._scale = np.where(self._covers, 1.0, LATER)
         self.task = task
 
     def predict(
@@ -62,7 +72,11 @@ class UMC:
         theta = kl_upper_bound(paid, spent)
         theta = theta[..., self._subset] * (observation["mask"] > 0)
         weights = np.where(theta < WORTHLESS * theta.max(-1, keepdims=True), 0, theta * self._scale)
-        return weights.astype(np.float32), state
+        target = self.task.read(observation, "target_share")
+        share = (spent / np.maximum(spent.sum(-1, keepdims=True), 1))[..., self._subset]
+        last = np.where((share > BAND * target) & (target > 0), _TIER**2, _TIER)
+        urgency = np.where(self._covers | (share < target / BAND), 1, last)
+        return (weights * urgency).astype(np.float32), state
 
 
 def kl_upper_bound(paid: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:

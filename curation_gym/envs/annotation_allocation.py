@@ -54,7 +54,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             before,
             tuple(Column(name, value) for name, value in bounds.items()),
             self._columns,
-            (*after, *(Column(f"criterion={name}") for name in criteria)),
+            (Column("target_share"), *after, *(Column(f"criterion={name}") for name in criteria)),
         )
         self._ends = np.cumsum([len(block) for block in blocks])
         own = np.tile(np.eye(len(cfg.criteria), dtype=np.float32), (len(self.setting.subsets), 1))
@@ -146,7 +146,8 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             public, item[:, before:measured] = campaign.offer.means()
             shown = public if self._all else public[:, :0]
             item[:, :before] = shown[:, :before]
-            item[:, state:] = np.hstack([shown[:, before:], self._criterion])
+            target = campaign.offer.target_shares()[:, None]
+            item[:, state:] = np.hstack([target, shown[:, before:], self._criterion])
             out["context"][row, 0] = max(cfg.budget - campaign.spent, 0) / cfg.budget
             out["context"][row, 2:5] = campaign.learner_state()
             out["context"][row, 5] = campaign.last_reward / task.context[5].bound
@@ -229,6 +230,7 @@ class AnnotationAllocationEnv(CurationEnv):
     | | ensemble_entropy and disagreement, in the order above |
     | | pulls, labels_spent, flags, mean_reward, last_reward, steps_since_pull, |
     | | samples_left (share of all candidates) |
+    | | target_share: the share of its subset in what models are to serve, see below |
     | | domain=NAME: share of what it offers, when the pool has several; log_length: mean, when it has it |
     | | criterion=NAME: 1 for the arm's own, when there are several |
     | context (6,) | budget_left, steps_left, labelled_fraction |
@@ -237,8 +239,11 @@ class AnnotationAllocationEnv(CurationEnv):
 
     Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget
     that is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an
-    exhausted arm. ``arm_features="state"`` leaves out embedding, signals and metadata, so that a policy can be
-    trained on some pools (``more_pools``) and act on another; uncertainties are shares of their bound on each.
+    exhausted arm. What models are to serve is told by the domains of the validation split, without its labels: the
+    share that a domain has of it, spread evenly over the domain's candidates; all subsets together have 1, or 0 without
+    validation samples of any domain that can be asked about. ``arm_features="state"`` leaves out embedding, signals and
+    metadata, so that a policy can be trained on some pools (``more_pools``) and act on another; uncertainties are
+    shares of their bound on each.
     Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation answers belong
     to none.
 

@@ -202,6 +202,14 @@ class Offer:
         """(arms,), how many each offers."""
         return np.repeat(self._count(self._group[self.ids]), len(self.setting.config.criteria))
 
+    def target_shares(self) -> NDArray[np.float64]:
+        """(arms,), the share that each arm's subset has of what is to be served."""
+        inside = self._group >= 0
+        shares = np.bincount(
+            self._group[inside], self.setting.target_share[inside], minlength=len(self.setting.subsets)
+        )
+        return np.repeat(shares, len(self.setting.config.criteria))
+
     def means(self) -> tuple[Floats, Floats]:
         """Means over what each arm offers, 0 for one that offers nothing.
 

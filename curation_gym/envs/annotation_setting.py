@@ -181,6 +181,18 @@ class Setting:
         return facts_about(self.pool, self.validation)
 
     @cached_property
+    def target_share(self) -> NDArray[np.float64]:
+        """(n,), each candidate's part of its domain's share of the validation split, whose mix is what models serve.
+
+        Sums to 1 over the candidates; 0 where validation has no sample of the domain.
+        """
+        served = np.bincount(self.pool.domain[self.validation], minlength=len(self.pool.domain_names))
+        offered = np.bincount(self.domain, minlength=len(served))
+        part: NDArray[np.float64] = (served / np.maximum(offered, 1))[self.domain]
+        part /= max(part.sum(), 1)
+        return part
+
+    @cached_property
     def directions(self) -> NDArray[np.float32]:
         """(n, d), the same at unit length; 0 stays 0."""
         length = np.linalg.norm(self.X, axis=1, keepdims=True)

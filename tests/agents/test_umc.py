@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -76,10 +77,65 @@ def test_it_asks_for_less_junk_than_the_criterion_alone_and_shares_a_weight_per_
             assert weights in core.action_space
             if name == "umc":
                 covering, later = weights[:, 0::2], weights[:, 1::2]
-                np.testing.assert_allclose(later, LATER * covering, rtol=1e-6)
+                np.testing.assert_allclose(later / later.max(), covering / covering.max(), rtol=1e-6)
+                assert (later <= LATER * covering).all()
             observation, _, _, _, info = core.step(weights if name == "umc" else np.ones_like(weights))
             flags[name] += int(info["flags"].sum())
     assert flags["umc"] < 0.6 * flags["margin"]
+
+
+@given(labels=counts, served=counts)
+def test_who_has_less_than_half_its_share_is_asked_first_and_who_has_twice_as_much_last(
+    labels: np.ndarray, served: np.ndarray
+) -> None:
+    class Told:
+        family, action_space, env_id = "allocation", spaces.Box(0, 1, (8,), np.float32), "told"
+        arms = tuple(f"{subset}/{criterion}" for subset in "abcd" for criterion in ("coverage", "margin"))
+
+        def read(self, observation: dict[str, np.ndarray], name: str) -> np.ndarray:
+            return observation[name]
+
+    target = served / np.maximum(served.sum(1, keepdims=True), 1)
+    spent = np.zeros((3, 8))
+    spent[:, 1::2] = labels
+    told = {"labels_spent": spent, "mean_reward": np.ones((3, 8)), "target_share": np.repeat(target, 2, 1)}
+    weights, _ = UMC(Told()).predict(told | {"mask": np.ones((3, 8), np.int8)})
+    np.testing.assert_array_equal(weights[:, 0::2], 1)
+    share = labels / np.maximum(labels.sum(1, keepdims=True), 1)
+    for weight, got, asked in zip(weights[:, 1::2], share, target, strict=True):
+        first, last = got < asked / 2, (got > 2 * asked) & (asked > 0)
+        fair = ~(first | last)
+        for sooner, later in ((first, fair), (fair, last), (first, last)):
+            if sooner.any() and later.any():
+                assert weight[sooner].min() > 50 * weight[later].max()
+        for tier in (first, fair, last):
+            assert len(np.unique(weight[tier])) <= 1
+
+
+def test_labels_follow_what_is_to_be_served_where_the_pool_is_mixed_otherwise() -> None:
+    """A tenth of the candidates and half of what is validated is worth a quarter of the labels."""
+    rng = np.random.default_rng(0)
+    split = np.repeat([0, 1, 2], [600, 100, 100])
+    domain = np.where(split == 0, np.arange(800) % 10 == 0, np.arange(800) % 2 == 0).astype(int)
+    label = rng.integers(4, size=800)
+    embeddings = rng.standard_normal((800, 6)) + np.where(domain, 6, 1)[:, None] * np.eye(6)[label]  # the rare is easy
+    pool = Pool(
+        embeddings,
+        domain=domain,
+        domain_names=("common", "rare"),
+        hidden={"label": label},
+        split=split,
+        class_names=tuple("abcd"),
+    )
+    core = AnnotationAllocationVectorEnv(1, **(ENV | {"pool": pool, "budget": 200}))
+    policy = UMC(core.task)
+    observation, _ = core.reset(seed=[1])
+    done = False
+    while not done:
+        observation, _, terminated, _, _ = core.step(policy.predict(observation)[0])
+        done = bool(terminated[0])
+    spent = core.task.read(observation, "labels_spent")[0].reshape(2, 2).sum(1)
+    assert spent[1] / spent.sum() == pytest.approx(0.25, abs=0.05), "the easy ones are asked about no more than needed"
 
 
 def test_one_observation_is_a_row_of_a_batch() -> None:

@@ -186,6 +186,10 @@ class Oracle:
         same("flags", [sum(entry[2] for entry in log) for log in self.log])
         same("steps_since_pull", [self.step - log[-1][3] if log else self.cfg.horizon for log in self.log])
         same("samples_left", [len(left) / len(self.ids) for left in lefts])
+        served = [int((POOL.domain[POOL.ids("validation")] == code).sum()) for code in range(len(POOL.domain_names))]
+        served = [n if code in POOL.domain[self.ids] else 0 for code, n in enumerate(served)]
+        inside = [{int(POOL.domain[i]) for i in self.members(arm)} for arm in range(len(self.arms))]
+        same("target_share", [sum(served[code] for code in codes) / max(sum(served), 1) for codes in inside])
         rest = [i for i in self.ids if i not in self.asked]
         same("budget_left", self.cfg.budget - self.spent)
         same("steps_left", self.cfg.horizon - self.step)
