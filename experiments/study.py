@@ -126,8 +126,10 @@ class Study:
             where, status = escape(str(self.out)), earlier["status"]
             say(f"{where} holds this study ({status}): what it finished is kept; --overwrite computes it anew")
         self._started -= earlier["wall_clock_seconds"]
+        self.manifest["earlier_commits"] = earlier.get("earlier_commits", [])
         if (earlier["commit"], earlier["dirty"]) != (self.manifest["commit"], self.manifest["dirty"]):
             self.warn(f"resuming what commit {earlier['commit']} began; the units that are kept come from it")
+            self.manifest["earlier_commits"] = [*self.manifest["earlier_commits"], earlier["commit"]]
         if earlier["dirty"] is not False:  # results that no commit reproduces don't become clean by a second run
             self.manifest["dirty"] = earlier["dirty"]
 

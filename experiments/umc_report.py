@@ -47,7 +47,7 @@ class ScenarioResults:
         budget: labels.
         description: of the scenario.
         command: that made them.
-        commit: of the code that did.
+        commit: of the code that did, and of what it resumed.
     """
 
     def __init__(

@@ -107,6 +107,15 @@ def test_finished_work_is_kept_and_told_unless_it_is_to_be_overwritten(
     assert manifest(anew.out)["config"] == {"a": 2}
 
 
+def test_the_manifest_names_every_commit_that_finished_units_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for commit in ("a", "b", "b", "c"):
+        monkeypatch.setattr("experiments.study.provenance", lambda commit=commit: {"commit": commit, "dirty": False})
+        made = make(tmp_path / "out", resume=commit != "a")
+    assert (manifest(made.out)["commit"], manifest(made.out)["earlier_commits"]) == ("c", ["a", "b"])
+
+
 def test_resume_and_overwrite_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="--resume keeps what --overwrite removes"):
         make(tmp_path / "out", resume=True, overwrite=True)
