@@ -16,7 +16,8 @@ WORTHLESS = 0.1
 """A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
 BAND = 2
 """A subset's share of the labels is kept within this factor of its share of what models are to serve."""
-_TIER = 1e-2  # of a weight for each step of urgency: far above rounding, far below what scores differ by
+_TIER = 1e-2
+"""Of a weight, for each step of urgency: what the ensemble is nearly sure of isn't asked for its subset's sake."""
 _HALVINGS = 30
 
 

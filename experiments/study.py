@@ -96,10 +96,11 @@ class Study:
         self.out = out if out is not None else Path("runs") / name / f"{label}-{digest}"
         self.failures: list[Failure] = []
         self._started = time.monotonic()
+        arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]  # a clone has nothing to resume
         self.manifest: dict[str, Any] = {
             "study": name,
             "status": "running",
-            "command": shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", f"experiments.{name}", *arguments]),
             "config": dict(config),
             "config_hash": digest,
             "seeds": list(seeds),

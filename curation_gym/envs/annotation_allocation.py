@@ -237,15 +237,14 @@ class AnnotationAllocationEnv(CurationEnv):
     | | mean_entropy (ensemble_entropy) and mean_disagreement of all that is offered; pull_reward, the last |
     | mask (n_arms,) | 1 while the arm offers a sample |
 
-    Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget
-    that is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an
-    exhausted arm. What models are to serve is told by the domains of the validation split, without its labels: the
-    share that a domain has of it, spread evenly over the domain's candidates; all subsets together have 1, or 0 without
-    validation samples of any domain that can be asked about. ``arm_features="state"`` leaves out embedding, signals and
-    metadata, so that a policy can be trained on some pools (``more_pools``) and act on another; uncertainties are
-    shares of their bound on each.
-    Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation answers belong
-    to none.
+    Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget that
+    is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an exhausted
+    arm. What models are to serve is told by the domains of the validation split, without its labels: the share that a
+    domain has of it, spread evenly over the domain's candidates; all subsets together have 1, or 0 without validation
+    samples of any domain that can be asked about. ``arm_features="state"`` leaves out embedding, signals and metadata,
+    so that a policy can be trained on some pools (``more_pools``) and act on another; uncertainties are shares of their
+    bound on each. Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation
+    answers belong to none.
 
     ## Rewards
     Σ over the parts of weight × part, by ``reward``. Gains and reductions can be negative, so a pull's reward lies

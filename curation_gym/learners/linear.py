@@ -20,9 +20,8 @@ from curation_gym.learners.lbfgs import Lbfgs
 from curation_gym.pools.pool import Pool
 
 CONSTANT = 0.2
-"""Size of the feature that the intercept belongs to, against the mean length of the centred others: of any size, the
-optimum is the same, but at 1 the intercept of short embeddings is by far the steepest direction, and fits take half as
-many iterations more."""
+"""Size of the feature that the intercept belongs to, against the root-mean-square length of the centred others. The
+optimum is the same at any size; at 1, the intercept of short embeddings would be by far the steepest direction."""
 
 
 class LinearConfig(Config):
@@ -160,8 +159,9 @@ class LinearEnsemble:
         before, self.seen = self.seen, np.isin(np.arange(classes), labels)
         if (before != self.seen).any() or self._centre is None or self._centre.dtype != X.dtype:
             self._solver.forget()
-            self._centre = X.mean(0) if n else None
-            self._constant = (CONSTANT * float(np.sqrt(X.var(0).sum())) if n else 0.0) or 1.0
+            if n:
+                self._centre = X.mean(0)
+                self._constant = CONSTANT * float(np.sqrt(X.var(0).sum())) or 1.0  # samples may all be alike
         self.coef[:, ~self.seen] = 0
         if len(labels) > 1:
             self.coef[:, self.seen] = self._minimise(X, codes, weight, self.coef[:, self.seen])

@@ -116,6 +116,11 @@ def test_the_manifest_names_every_commit_that_finished_units_come_from(
     assert (manifest(made.out)["commit"], manifest(made.out)["earlier_commits"]) == ("c", ["a", "b"])
 
 
+def test_the_command_in_the_manifest_is_one_for_a_fresh_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["trial.py", "--seeds", "3", "--resume"])
+    assert manifest(make(tmp_path / "out", resume=True).out)["command"] == "python -m experiments.trial --seeds 3"
+
+
 def test_resume_and_overwrite_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="--resume keeps what --overwrite removes"):
         make(tmp_path / "out", resume=True, overwrite=True)
