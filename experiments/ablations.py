@@ -64,7 +64,7 @@ class Change(NamedTuple):
 CHANGES = {
     OURS: Change(),
     "probe_weight_0": Change({"probe_weight": 0.0}),
-    "probe_weight_20": Change({"probe_weight": 20.0}),
+    "probe_weight_5": Change({"probe_weight": 5.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
     "with_safety_gain": Change({"refinement": {"safety_gain": 4.0}}),
     "without_refinement": Change({"refinement": None}),

@@ -35,7 +35,7 @@ from experiments.dynacure_runs import (
     judged_run,
     try_out,
 )
-from experiments.policies import resolve
+from experiments.policies import REFERENCES, resolve
 from experiments.report import Report
 from experiments.study import Study
 from experiments.units import MASTER, Entrant, prepare, train
@@ -198,12 +198,11 @@ def _curate(
         if name in failed:
             continue
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
-        points = {MAIN_POINT: POINTS[MAIN_POINT]} if name in UNGUIDED else POINTS
-        for point, weights in points.items():
-            found = tuned_at(results, scenario, name, point) if spaces[name] else {}
+        for point, found in points_of(results, scenario, name, bool(spaces[name])).items():
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
-                runs[unit] = Run(scenario, name, made, point, weights, found, seed, further=point == MAIN_POINT)
+                further = point == MAIN_POINT
+                runs[unit] = Run(scenario, name, made, point, POINTS[point], found, seed, further)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
@@ -227,7 +226,24 @@ def tried_as(policy: str, point: str) -> str:
 def tuned_at(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
     """The hyperparameters that were found for a policy at an operating point; none are the class's defaults."""
     rows = results[(results["scenario"] == scenario.name) & (results["policy"] == tried_as(policy, point))]
-    return chosen(rows, POINTS[point], float(scenario.kwargs["probe_weight"]))
+    return chosen(rows, POINTS[point], float(scenario.kwargs["probe_weight"]), of_text=policy not in REFERENCES)
+
+
+def points_of(results: pd.DataFrame, scenario: Scenario, name: str, tuned: bool) -> dict[str, dict[str, float]]:
+    """Operating point → hyperparameters of a policy there.
+
+    What doesn't see the weights does the same at two points for which the same hyperparameters were found: it stands at
+    one of them.
+    """
+    if name in UNGUIDED:
+        return {MAIN_POINT: {}}
+    if not tuned:
+        return {point: {} for point in POINTS}
+    found = {point: tuned_at(results, scenario, name, point) for point in POINTS}
+    if name in BY_SCORE:
+        return found
+    first = {str(found[point]): point for point in (*reversed(POINTS), MAIN_POINT)}
+    return {point: found[point] for point in POINTS if point in first.values()}
 
 
 if __name__ == "__main__":

@@ -138,11 +138,19 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float) -> dict[str, float]:
-    """The hyperparameters of the trial whose return is the largest by these weights."""
+def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float, *, of_text: bool = True) -> dict[str, float]:
+    """The hyperparameters of the trial that came to the most by these weights.
+
+    Args:
+        trials: see :func:`try_out`.
+        weights: of the objectives.
+        probe_weight: λ of the return.
+        of_text: whether what signals say of the selected text counts, as it does in the return; else the model's probes
+            alone do, as for a reference, which doesn't go by signals.
+    """
     wide = trials.pivot(index="seed", columns="metric", values="value")
     value = sum(
-        weight * (wide[f"tuning/{name}"] + probe_weight * wide[f"tuning/model_{name}"])
+        weight * (of_text * wide[f"tuning/{name}"] + probe_weight * wide[f"tuning/model_{name}"])
         for name, weight in weights.items()
     )
     best = wide.loc[value.idxmax()].dropna()

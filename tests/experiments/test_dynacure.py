@@ -21,7 +21,7 @@ from curation_gym.scenario import scenario_directory
 from experiments import ablations, by_hand, dynacure, dynacure_reward, dynacure_runs, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.by_hand import Rule, selected
-from experiments.dynacure import POINTS, scenario_of
+from experiments.dynacure import MAIN_POINT, POINTS, points_of, scenario_of
 from experiments.dynacure_evaluation import IDENTITY_TERMS, EvaluationConfig, curation, mentions, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
@@ -102,6 +102,18 @@ def test_weights_choose_among_the_same_trials() -> None:
     trials = pd.DataFrame(rows)
     assert chosen(trials, {"safety": 0.9, "utility": 0.1}, probe_weight=2) == {"threshold": 0.7}
     assert chosen(trials, {"safety": 0.1, "utility": 0.9}, probe_weight=2) == {}, "the defaults were best"
+    assert chosen(trials, {"safety": 0.1, "utility": 0.9}, probe_weight=2, of_text=False) == {"threshold": 0.7}
+
+
+def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
+    scenario, rows = scenario_of("mixed"), []
+    for index, values in enumerate([{"tuning/utility": 0.8}, {"tuning/safety": 0.7, "tuning/utility": 0.3}]):
+        told = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0) | values | {"hyperparameter/floor": index / 10}
+        rows += [tidy("mixed", "e", "heuristic", index, name, 10, value) for name, value in told.items()]
+    found = points_of(pd.DataFrame(rows), scenario, "heuristic", tuned=True)
+    assert found == {"safety 0.1": {"floor": 0.0}, "safety 0.5": {"floor": 0.1}}
+    assert set(points_of(pd.DataFrame(rows), scenario, "dynacure", tuned=False)) == set(POINTS)
+    assert set(points_of(pd.DataFrame(rows), scenario, "none", tuned=False)) == {MAIN_POINT}
 
 
 def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: float) -> list[dict[str, Any]]:
