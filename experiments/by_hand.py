@@ -2,7 +2,7 @@
 
     python -m experiments.by_hand --corpus mixed --seeds 3
 
-The same base model is fine-tuned on as many tokens, which are taken at random, above a threshold of safety, from the
+The same base model is fine-tuned on as many tokens, which are taken at random, at random from the safer half, from the
 safest on, from what people call clean, and by shares of the domains. The judge is that of experiments.dynacure.
 """
 
@@ -41,7 +41,6 @@ class Rule(NamedTuple):
 
     Attributes:
         clean: only what people call clean.
-        least_safety: only what has this much of the signal.
         top: among this share of the safest, of each domain where there are shares, chance decides; what else is
             needed, follows from the safest on.
         shares: domain → its share of the tokens; ``"corpus"`` as what is allowed has them, ``"equal"``; None: as they
@@ -49,7 +48,6 @@ class Rule(NamedTuple):
     """
 
     clean: bool = False
-    least_safety: float = 0.0
     top: float = 1.0
     shares: Mapping[str, float] | str | None = None
 
@@ -57,7 +55,7 @@ class Rule(NamedTuple):
 SHARES = {"tweets": 0.15, "civil": 0.15, "forum": 0.2, "wiki": 0.2, "news": 0.3}
 RULES = {
     BASE: Rule(),
-    "safety above 0.7": Rule(least_safety=0.7),
+    "the safer half": Rule(top=0.5),
     "the safest": Rule(top=0.0),
     "clean by label": Rule(clean=True),
     "clean by label, equal shares": Rule(clean=True, shares="equal"),
@@ -150,10 +148,8 @@ def selected(
     """
     ids = rng.permutation(pool.ids("train"))
     safety = np.asarray(pool.signals["safety"])
-    allowed = safety[ids] >= rule.least_safety
     if rule.clean:
-        allowed &= pool.hidden["label"][ids] == CLEAN
-    ids = ids[allowed]
+        ids = ids[pool.hidden["label"][ids] == CLEAN]
     if rule.shares is None:
         return _taken(ids, price, safety, rule.top, budget, rng)
     parts = [ids[pool.domain[ids] == code] for code in range(len(pool.domain_names))]

@@ -441,7 +441,7 @@ def test_rules_take_what_they_say() -> None:
 
     assert len(taken()) == 100
     assert safety[taken(top=0.0)].min() == 0.75
-    assert 0.7 <= safety[taken(least_safety=0.7)].min() < 0.75
+    assert 0.5 <= safety[taken(top=0.5)].min() < 0.6
     assert label[taken(clean=True)].max() == 0
     assert np.bincount(domain[taken(shares="corpus", top=0.0)]).tolist() == [75, 25]
     assert np.bincount(domain[taken(shares="equal")]).tolist() == [50, 50]
