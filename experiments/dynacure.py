@@ -233,7 +233,7 @@ def points_of(results: pd.DataFrame, scenario: Scenario, name: str, tuned: bool)
     """Operating point → hyperparameters of a policy there.
 
     What doesn't see the weights does the same at two points for which the same hyperparameters were found: it stands at
-    one of them.
+    one of them, the main one if that is among them.
     """
     if name in UNGUIDED:
         return {MAIN_POINT: {}}
