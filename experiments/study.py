@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -179,13 +180,13 @@ class Study:
             The names of the units that are done. The others are in ``failures``, with their exception.
         """
         todo = {unit: payload for unit, payload in units.items() if not self._part(unit).exists()}
-        with _bar() as bar, _one_thread_each():
+        with _bar() as bar, _one_thread_each(), _stopped_as_by_ctrl_c():
             task = bar.add_task(title or self.name, total=len(units), completed=len(units) - len(todo))
             before = set(multiprocessing.active_children())
             pool = ProcessPoolExecutor(
                 max(1, min(jobs or os.cpu_count() or 1, len(todo))),
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_ignore_interrupt,
+                initializer=_leave_to_the_parent,
             )
             try:
                 running = {
@@ -275,9 +276,27 @@ def _do(work: Work, payload: Any, out: Path, part: Path, study: str, unit: str) 
     return None
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole process group; the parent alone decides what it means."""
+def _leave_to_the_parent() -> None:
+    """Ctrl-C reaches the whole process group; the parent alone decides what it means, and none outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """Schedulers and shells stop what runs in the background by SIGTERM; Ctrl-C is ignored there."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

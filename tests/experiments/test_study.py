@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -190,8 +192,10 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
-    script = tmp_path / "interrupted.py"
+@contextmanager
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A study in a process of its own, as a background shell starts it, one unit of which is done."""
+    script = tmp_path / "running.py"
     script.write_text(
         "import signal\n"
         "from pathlib import Path\n"
@@ -201,10 +205,9 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
         f"    study = make(Path({str(tmp_path / 'out')!r}))\n"
         "    study.run(slow, {'short': 0, 'long': 600}, jobs=1)\n"
     )
-    root = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, str(script)],
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -214,10 +217,23 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
         if part.exists():
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    with process:
+        yield process
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_done(tmp_path: Path, stop: signal.Signals) -> None:
+    with running(tmp_path) as process:
+        process.send_signal(stop)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "continue with --resume" in output
     assert manifest(tmp_path / "out")["status"] == "interrupted"
     resumed = make(tmp_path / "out", resume=True)
     assert len(resumed.results()) == 1
+
+
+def test_workers_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        process.kill()
+        process.communicate(timeout=60)  # the workers hold its output open for as long as they live
