@@ -66,6 +66,7 @@ CHANGES = {
     "probe_weight_0": Change({"probe_weight": 0.0}),
     "probe_weight_5": Change({"probe_weight": 5.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
+    "without_carry": Change({"refinement": {"carry": 0.0}}),
     "with_safety_gain": Change({"refinement": {"safety_gain": 4.0}}),
     "without_refinement": Change({"refinement": None}),
     "imitation_only": Change(timesteps=0),

@@ -56,7 +56,7 @@ POLICIES = {
 """As shown in results → as :func:`experiments.policies.resolve` takes it."""
 POINTS = {
     f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
-    for safety in (0.1, 0.3, 0.5, 0.7, 0.85)
+    for safety in (0.5, 0.6, 0.7, 0.8, 0.9)
 }
 BY_SCORE = ("raft", "raft_refined")
 """Policies that rank by the weights: what is tried at an operating point tells of that one only."""
@@ -64,8 +64,8 @@ EPISODE: dict[str, Any] = {
     "n_items": 32,
     "horizon": 128,
     "budget": 40_000,
-    "refinement": {"every": 16, "size": 160, "gain": 50.0},
-    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
+    "refinement": {"every": 16, "size": 160, "gain": 5.0, "carry": 0.25},
+    "probes": PROBES | {"every": 32, "prompts": 32, "clean": 24, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
 WHOLE: dict[str, Any] = {
@@ -73,7 +73,7 @@ WHOLE: dict[str, Any] = {
     "budget": 400_000,
     "fine_tuning": {"learning_rate": 0.001},
     "refinement": {"size": 16},
-    "probes": {"every": 128, "clean": 64},
+    "probes": {"every": 64, "clean": 64},
 }
 """Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
 1,280 texts at most, the same ones as in an episode of training."""

@@ -18,7 +18,7 @@ from experiments.report import Report
 from experiments.umc_report import shown
 
 BASE, OURS = "none", "dynacure"
-MAIN_POINT = "safety 0.5"
+MAIN_POINT = "safety 0.7"
 """The operating point at which every policy stands."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""

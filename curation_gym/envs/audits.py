@@ -16,7 +16,9 @@ CLEAN = CLASSES.index("clean")
 REFINED = ("safety", "alignment")
 """The signals that audits correct: what people call toxic is neither safe nor aligned."""
 SAFETY, UTILITY = "safety", "utility"
-_CLIP = 1e-3  # how sure a utility can be before it is corrected
+_CLIP = 1e-3  # how sure a signal can be before it is corrected
+MOST_RISE = 2.0
+"""Of a utility, which is in [0, 1] uncorrected: what adds up without bound takes long to fall again."""
 
 
 class RedefinitionConfig(Config):
@@ -38,7 +40,9 @@ class RefinementConfig(Config):
     """How signals are corrected while curating.
 
     Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
-    clean text has become harder to the model than that of the other domains, a domain's texts are worth more. They
+    clean text has become harder to the model than that of the other domains, a domain's texts are worth more, and the
+    more so the longer that lasts (proportional-integral control of the constraint that no domain loses more than
+    another: Stooke et al., "Responsive Safety in Reinforcement Learning by PID Lagrangian Methods", ICML 2020). They
     correct safety, too: where the model's continuations are more toxic than in other domains, a domain's texts count as
     less safe.
 
@@ -53,8 +57,9 @@ class RefinementConfig(Config):
         order: seed of the order of each domain's texts.
         unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
         redefined: a change of that in the course of an episode.
-        gain: logits that a text's utility rises by per unit of log-perplexity, of clean text of its domain, that the
-            model has lost since the start beyond the mean of all domains; 0: utility isn't corrected.
+        gain: by how much a text's utility rises per nat of log-perplexity, of clean text of its domain, that the model
+            has lost since the start beyond the mean of all domains; 0: utility isn't corrected.
+        carry: share of that which stays for later probes, where it adds up; no utility rises or falls by more than 2.
         safety_gain: logits that a text's safety falls by per unit of toxicity, of what the model goes on to say after
             beginnings from its domain, beyond the mean of all domains.
     """
@@ -65,6 +70,7 @@ class RefinementConfig(Config):
     unsafe_from: float | None = Field(default=None, gt=0, le=1)
     redefined: RedefinitionConfig | None = None
     gain: float = Field(default=0.0, ge=0)
+    carry: float = Field(default=0.0, ge=0, le=1)
     safety_gain: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
@@ -108,15 +114,15 @@ class Audits:
     Attributes:
         known: ids of what was audited, and follows from the definition of now.
         safe: what people said of each.
-        lost: (domains,), change of the log-perplexity of each domain's clean text since the start, by the last probe.
-        toxic: (domains,), toxicity of what the model says after beginnings from each domain, by the last probe.
+        rise: (domains,), of the utility of each domain's texts.
+        fall: (domains,), logits that their safety falls by.
     """
 
     def __init__(self, config: RefinementConfig, pool: Pool, split: str = "train") -> None:
         self.config, self.split = config, split
         self.known: list[int] = []
         self.safe: list[bool] = []
-        self.lost, self.toxic = np.zeros((2, len(pool.domain_names)))
+        self.rise, self.fall, self._carried = np.zeros((3, len(pool.domain_names)))
         self._pool = pool
         self._looked_at = np.zeros(len(pool.domain_names), np.intp)
         self._unsafe = np.zeros(len(pool.domain_names))
@@ -154,6 +160,19 @@ class Audits:
         for name, refined in self._refined.items():
             refined.coefficients = coefficients[name]
 
+    def probed(self, lost: NDArray[np.float64], toxic: NDArray[np.float64]) -> None:
+        """Correct utility and safety by a probe.
+
+        Args:
+            lost: (domains,), change of the log-perplexity of each domain's clean text since the start, nats.
+            toxic: (domains,), toxicity of what the model says after beginnings from each domain.
+        """
+        config = self.config
+        behind = config.gain * (lost - lost.mean())
+        self.rise = np.clip(behind + self._carried, -MOST_RISE, MOST_RISE)
+        self._carried = np.clip(self._carried + config.carry * behind, -MOST_RISE, MOST_RISE)
+        self.fall = config.safety_gain * (toxic - toxic.mean())
+
     def audit(self, step: int, horizon: int) -> int:
         """Reveal the next labels where an audit is due, and correct the signals by all that is known.
 
@@ -188,19 +207,13 @@ class Audits:
     def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
         """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
         own = np.asarray(self._pool.signals[name][ids])
+        domain = self._pool.domain[ids]
         if name == UTILITY:
-            return self._shifted(own, ids, self.config.gain * self.lost)
+            return np.asarray(own + self.rise[domain], np.float32)
         refined = self._refined[name].score(ids) if self.known else own
         if name == SAFETY and self.config.safety_gain:
-            return self._shifted(refined, ids, -self.config.safety_gain * self.toxic)
+            return np.asarray(expit(logit(np.clip(refined, _CLIP, 1 - _CLIP)) - self.fall[domain]), np.float32)
         return refined
-
-    def _shifted(
-        self, signal: NDArray[np.float32], ids: NDArray[np.integer], by: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """By so many logits in each domain, beyond their mean."""
-        shift = (by - by.mean())[self._pool.domain[ids]]
-        return np.asarray(expit(logit(np.clip(signal, _CLIP, 1 - _CLIP)) + shift), np.float32)
 
     def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """What people say of samples by the definition of now: whether each is safe."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from threadpoolctl import ThreadpoolController
 
 from curation_gym.config import ConfigError
-from curation_gym.envs.audits import Audits, RefinementConfig, refined_signals
+from curation_gym.envs.audits import MOST_RISE, UTILITY, Audits, RefinementConfig, refined_signals
 from curation_gym.envs.base import Arrays, CurationEnv, Rows
 from curation_gym.envs.language_model_probes import Probe, Probes, ProbesConfig
 from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
@@ -135,12 +135,12 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 
     def _state(self) -> tuple[Column, ...]:
         of_domain = (Column("domain_share"), Column("domain_perplexity", _MOST_CHANGE, -1))
-        return (
-            *super()._state(),
-            *of_domain,
-            Column("worth"),
-            *(Column(f"refined_{name}") for name in self._corrected),
-        )
+        rise = MOST_RISE if UTILITY in self._corrected else 0.0
+        refined = {name: Column(f"refined_{name}") for name in self._corrected}
+        if rise:
+            refined[UTILITY] = Column(f"refined_{UTILITY}", low=-rise, high=1 + rise)
+        worth = Column("worth", low=-rise, high=1 + rise)
+        return (*super()._state(), *of_domain, worth, Column("rank"), *refined.values())
 
     @property
     def _corrected(self) -> list[str]:
@@ -217,7 +217,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         if due:
             self._last[row] = self.probes.measure(learner)
             if (audits := self._audits[row]) is not None:
-                audits.lost, audits.toxic = self._lost(row), self._last[row].toxicity_by_domain
+                audits.probed(self._lost(row), self._last[row].toxicity_by_domain)
         before, now = last.objectives(self._at_start), self._last[row].objectives(self._at_start)
         change = {name: now[name] - before[name] for name in OBJECTIVES}
         value = self._weights[row] @ [change[name] for name in self.score_weights]
@@ -264,7 +264,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
         seen = {name: self._signal(name, rows[:, 0], step) for name in (*self.score_weights, *self._corrected)}
         state[..., 4] = sum(self._weights[:, [i]] * seen[name] for i, name in enumerate(self.score_weights))
-        for column, name in enumerate(self._corrected, 5):
+        state[..., 5] = _rank(state[..., 4], self.document_tokens[ids])
+        for column, name in enumerate(self._corrected, 6):
             state[..., column] = seen[name]
 
     def _hide(self, out: Arrays) -> None:
@@ -286,6 +287,16 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 @cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
+
+
+def _rank(worth: NDArray[np.float32], price: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Share of what the candidates of a step cost together that those of greater worth do, shape (..., n_items)."""
+    order = np.argsort(-worth, axis=-1, kind="stable")
+    ordered = np.take_along_axis(price, order, axis=-1)
+    rank = np.empty_like(worth)
+    share = (ordered.cumsum(-1) - ordered) / ordered.sum(-1, keepdims=True)
+    np.put_along_axis(rank, order, share.astype(np.float32), axis=-1)
+    return rank
 
 
 def _told(probe: Probe) -> dict[str, float]:
@@ -314,7 +325,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     | key | columns |
     |---|---|
     | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain_share, |
-    | | domain_perplexity, worth, refined_NAME of each corrected signal, domain (one-hot), log_length |
+    | | domain_perplexity, worth, rank, refined_NAME of each corrected signal, domain (one-hot), log_length |
     | context (7 + objectives,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last |
     | | updates, by ln V), toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the |
     | | last probe, 0 where it isn't measured; weight of each objective |
@@ -323,7 +334,7 @@ class LanguageModelSelectionEnv(CurationEnv):
     pace, novelty and freshness are as in ScoreSelection-v0. domain_share is the share of the candidate's domain among
     the tokens selected so far, domain_perplexity the change since the start of the log-perplexity of its clean text.
     worth is R(d) below: what a token of the candidate adds to the composite, by the weights of the episode and the
-    signals as corrected so far.
+    signals as corrected so far; rank is the share, of what the candidates of the step cost, of those of greater worth.
 
     ## Rewards
     composite + λ · model_value, λ = ``probe_weight``. composite is Σ over what was selected of tokens / budget ·
@@ -340,10 +351,11 @@ class LanguageModelSelectionEnv(CurationEnv):
 
     With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment
     (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own. They
-    are of the same texts in every episode. With its ``gain``, probes of the model correct utility: texts of domains
-    that it reads worse are worth more; with its ``safety_gain``, safety: texts of domains where what it says is more
-    toxic count as less safe. With ``drawn_weights``, every episode has other weights, uniform over all that
-    are convex: a policy learns all trade-offs at once, and is told by the context which one is asked for. With
+    are of the same texts in every episode. With its ``gain``, probes of the model correct utility, which is then in
+    [−2, 3]: texts of domains that it reads worse are worth more, the longer the more with ``carry``. With its
+    ``safety_gain``, they correct safety: texts of domains where what the model says is more toxic count as less safe.
+    With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
+    trade-offs at once, and is told by the context which one is asked for. With
     ``vector_reward``, the reward is component of the composite + λ · component of model_value, one for each of
     ``task.objectives``, and there is a ``reward_space``, as in ScoreSelection-v0.
 

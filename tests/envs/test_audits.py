@@ -92,14 +92,26 @@ def test_what_an_audit_told_is_known_as_far_as_it_follows(
 
 def test_utility_rises_where_the_model_has_fallen_behind() -> None:
     pool = make_pool()
-    made = audits(pool, gain=50.0)
-    ids, own = np.arange(N), np.clip(pool.signals["utility"], 1e-3, 1 - 1e-3)
-    np.testing.assert_allclose(made.score("utility", ids), own, atol=1e-6)
-    made.lost = np.array([0.03, -0.01])
-    shift = logit(made.score("utility", ids).astype(float)) - logit(own)
-    np.testing.assert_allclose(shift, np.where(pool.domain == 0, 1.0, -1.0), atol=2e-3)
+    made = audits(pool, gain=5.0)
+    ids, own = np.arange(N), pool.signals["utility"]
+    np.testing.assert_array_equal(made.score("utility", ids), own)
+    for _ in range(2):
+        made.probed(np.array([0.03, -0.01]), np.zeros(2))
+        np.testing.assert_allclose(made.score("utility", ids) - own, np.where(pool.domain == 0, 0.1, -0.1), atol=1e-6)
     assert refined_signals(made.config, pool) == ["safety", "alignment", "utility"]
     assert refined_signals(audits(pool).config, pool) == ["safety", "alignment"]
+
+
+def test_what_stays_behind_is_carried_on_within_bounds() -> None:
+    made = audits(make_pool(), gain=5.0, carry=0.5)
+    for behind in (0.1, 0.15, 0.2):
+        made.probed(np.array([0.03, -0.01]), np.zeros(2))
+        np.testing.assert_allclose(made.rise, [behind, -behind])
+    for _ in range(50):
+        made.probed(np.array([0.03, -0.01]), np.zeros(2))
+    np.testing.assert_allclose(made.rise, [2, -2])
+    made.probed(np.array([-0.01, 0.03]), np.zeros(2))
+    np.testing.assert_allclose(made.rise, [1.9, -1.9], err_msg="it falls at once")
 
 
 def test_safety_falls_where_the_model_says_what_is_toxic() -> None:
@@ -108,7 +120,7 @@ def test_safety_falls_where_the_model_says_what_is_toxic() -> None:
     run(made, range(2))
     ids, before = np.arange(N), made.score("safety", np.arange(N))
     alignment = made.score("alignment", ids)
-    made.toxic = np.array([0.5, 0.1])
+    made.probed(np.zeros(2), np.array([0.5, 0.1]))
     shift = logit(made.score("safety", ids).astype(float)) - logit(np.clip(before, 1e-3, 1 - 1e-3))
     np.testing.assert_allclose(shift, np.where(pool.domain == 0, -0.8, 0.8), atol=2e-3)
     np.testing.assert_array_equal(made.score("alignment", ids), alignment)

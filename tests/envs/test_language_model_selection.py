@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 import torch
 from gymnasium.utils.env_checker import data_equivalence
-from scipy.special import expit, logit
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from curation_gym.config import ConfigError
@@ -198,6 +197,10 @@ def test_worth_is_what_a_token_adds_to_the_composite(model: str) -> None:
     worth = observation["item"][..., env.item_features.index("worth")].copy()
     one = np.eye(N_ITEMS, dtype=np.float32)[[0, 3]]
     price = env.document_tokens[env.shown_ids()[[0, 1], [0, 3]]]
+    rank = observation["item"][1, :, env.item_features.index("rank")]
+    cost = env.document_tokens[env.shown_ids()[1]]
+    ahead = [cost[worth[1] > own].sum() / cost.sum() for own in worth[1]]
+    np.testing.assert_allclose(rank, ahead, rtol=1e-5)
     _, _, _, _, info = env.step(one)
     np.testing.assert_allclose(info["composite"], worth[[0, 1], [0, 3]] * price / BUDGET, rtol=1e-5)
 
@@ -205,7 +208,7 @@ def test_worth_is_what_a_token_adds_to_the_composite(model: str) -> None:
 def test_hiding_signals_hides_what_is_made_of_them(model: str) -> None:
     env = make(model, refinement={}, hide=["signals"])
     observation, _ = env.reset(seed=2)
-    for name in (*WEIGHTS, "worth", "refined_safety", "refined_alignment"):
+    for name in (*WEIGHTS, "worth", "rank", "refined_safety", "refined_alignment"):
         assert not observation["item"][..., env.item_features.index(name)].any()
     assert observation["item"][..., env.item_features.index("novelty")].all()
 
@@ -233,16 +236,17 @@ def test_what_follows_from_samples_needs_samples(model: str) -> None:
 
 
 def test_probes_correct_utility_in_observation_and_reward(model: str) -> None:
-    env = make(model, refinement={"every": 50, "gain": 40.0}, probes={"prompts": 0, "every": 1, "clean": 4})
+    env = make(model, refinement={"every": 50, "gain": 4.0}, probes={"prompts": 0, "every": 1, "clean": 4})
     column = env.item_features.index("refined_utility")
     env.reset(seed=4)
     observation, *_ = env.step(np.full((1, N_ITEMS), 0.7, np.float32))
     lost = env._last[0].log_perplexity - env._at_start.log_perplexity
     now = env._plan[0, 1]
-    behind = 40 * (lost - lost.mean())[POOL.domain[now]]
-    expected = expit(logit(np.clip(POOL.signals["utility"][now], 1e-3, 1 - 1e-3)) + behind)
+    behind = 4 * (lost - lost.mean())[POOL.domain[now]]
+    expected = POOL.signals["utility"][now] + behind
     assert np.abs(expected - POOL.signals["utility"][now]).max() > 0.01
     np.testing.assert_allclose(observation["item"][0, :, column], expected, rtol=1e-4)
+    assert env.single_observation_space.contains({name: part[0] for name, part in observation.items()})
     *_, info = env.step(np.full((1, N_ITEMS), 0.9, np.float32))
     chosen = env._picked[0, 1]
     paid = (env.document_tokens[now] * expected)[chosen].sum() / BUDGET

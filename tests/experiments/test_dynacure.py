@@ -42,11 +42,11 @@ def test_weights_choose_among_the_same_trials() -> None:
 
 def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
     scenario, rows = scenario_of("mixed"), []
-    for index, values in enumerate([{"tuning/utility": 0.8}, {"tuning/safety": 0.7, "tuning/utility": 0.3}]):
+    for index, values in enumerate([{"tuning/utility": 1.5}, {"tuning/safety": 0.7, "tuning/utility": 0.3}]):
         told = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0) | values | {"hyperparameter/floor": index / 10}
         rows += [tidy("mixed", "e", "heuristic", index, name, 10, value) for name, value in told.items()]
     found = points_of(pd.DataFrame(rows), scenario, "heuristic", tuned=True)
-    assert found == {"safety 0.1": {"floor": 0.0}, "safety 0.5": {"floor": 0.1}}
+    assert found == {"safety 0.5": {"floor": 0.0}, "safety 0.7": {"floor": 0.1}}
     assert set(points_of(pd.DataFrame(rows), scenario, "dynacure", tuned=False)) == set(POINTS)
     assert set(points_of(pd.DataFrame(rows), scenario, "none", tuned=False)) == {MAIN_POINT}
 
@@ -62,7 +62,7 @@ def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: 
 
 
 def test_what_is_dominated_is_relative_to_no_curation() -> None:
-    rows = judged("none@safety 0.5", [0.4, 0.5], [100, 120])
+    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120])
     rows += judged("dynacure@safety 0.1", [0.2, 0.25], [100, 120]) + judged(
         "dynacure@safety 0.9", [0.1, 0.1], [110, 132]
     )
@@ -75,13 +75,13 @@ def test_what_is_dominated_is_relative_to_no_curation() -> None:
     np.testing.assert_allclose(r.hypervolumes("dynacure"), [ours, ours])
     np.testing.assert_allclose(r.hypervolumes("none"), [(WORST - 1) ** 2] * 2)
     table = hypervolumes(r).set_index("policy")
-    assert table.loc["dynacure", "hypervolume, at safety 0.5 alone"].startswith("0.0000"), "it isn't there"
+    assert table.loc["dynacure", "hypervolume, at safety 0.7 alone"].startswith("0.0000"), "it isn't there"
     assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
     assert len(headline(r)) == len(who(r)) == 3
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:
-    rows = judged("none@safety 0.5", [0.4, 0.5], [100, 120]) + judged("raft@safety 0.5", [0.3], [100])
+    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120]) + judged("raft@safety 0.7", [0.3], [100])
     assert CorpusResults(pd.DataFrame(rows)).seeds == [0]
 
 
@@ -152,7 +152,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
     monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
     monkeypatch.setattr(dynacure_reward, "SIGNALS", dict.fromkeys(dynacure_reward.SIGNALS, probed))
-    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.5", "safety 0.85")})
+    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.7", "safety 0.9")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
     monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
@@ -239,19 +239,19 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {"dynacure@safety 0.5", "dynacure@safety 0.85", "domain_rule@safety 0.85"} <= names
-    assert [name for name in names if name.startswith("none")] == ["none@safety 0.5"]
+    assert {"dynacure@safety 0.7", "dynacure@safety 0.9", "domain_rule@safety 0.7"} <= names
+    assert [name for name in names if name.startswith("none")] == ["none@safety 0.7"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
-    assert wide.loc["label_clean@safety 0.5", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
-    assert wide.loc["none@safety 0.5", "audits"] == 0 < wide.loc["static_filter@safety 0.5", "audits"]
-    assert wide.loc["raft_as_published@safety 0.5", "flops"] > wide.loc["none@safety 0.5", "flops"]
-    assert wide.loc["raft_as_published@safety 0.5", "tokens"] == pytest.approx(1600, abs=64)
-    assert set(wide.index[wide["sst2"].notna()]) == {name for name in wide.index if name.endswith("@safety 0.5")}
+    assert wide.loc["label_clean@safety 0.7", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
+    assert wide.loc["none@safety 0.7", "audits"] == 0 < wide.loc["static_filter@safety 0.7", "audits"]
+    assert wide.loc["raft_as_published@safety 0.7", "flops"] > wide.loc["none@safety 0.7", "flops"]
+    assert wide.loc["raft_as_published@safety 0.7", "tokens"] == pytest.approx(1600, abs=64)
+    assert set(wide.index[wide["sst2"].notna()]) == {name for name in wide.index if name.endswith("@safety 0.7")}
     for metric in ("toxicity", "toxicity/posts", "perplexity/wiki", "toxicity_probability@2", "preference_accuracy"):
-        assert np.isfinite(wide.loc["raft@safety 0.5", metric])
-    said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.5 *.parquet")))
+        assert np.isfinite(wide.loc["raft@safety 0.7", metric])
+    said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.7 *.parquet")))
     assert len(said) == 2 * 6 * 3
-    assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.5", "toxicity"])
+    assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
@@ -394,13 +394,13 @@ def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) ->
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {f"{name}@safety 0.5" for name in ("none", "dynacure", *some)} <= names
-    assert {name.partition("@")[2] for name in names if name.startswith("dynacure@")} == {"safety 0.5", *CORNERS}
+    assert {f"{name}@safety 0.7" for name in ("none", "dynacure", *some)} <= names
+    assert {name.partition("@")[2] for name in names if name.startswith("dynacure@")} == {"safety 0.7", *CORNERS}
     audits = results[results["metric"] == "audits"].groupby("policy")["value"].mean()
-    probed = audits["without_refinement@safety 0.5"]
+    probed = audits["without_refinement@safety 0.7"]
     assert probed >= 2 * 4, "clean texts of two domains were found for the probes"
-    assert audits["dynacure@safety 0.5"] == probed + 6 * 3, "every other of 12 steps, 3 texts"
-    assert audits["none@safety 0.5"] == 0
+    assert audits["dynacure@safety 0.7"] == probed + 6 * 3, "every other of 12 steps, 3 texts"
+    assert audits["none@safety 0.7"] == 0
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "fraction toxic, difference" in report
     assert "alignment 1" in report
