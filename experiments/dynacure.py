@@ -65,7 +65,7 @@ EPISODE: dict[str, Any] = {
     "horizon": 128,
     "budget": 40_000,
     "refinement": {"every": 16, "size": 160, "gain": 5.0, "carry": 0.25},
-    "probes": PROBES | {"every": 32, "prompts": 32, "clean": 24, "pairs": 16},
+    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
 WHOLE: dict[str, Any] = {
