@@ -21,8 +21,8 @@ from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.dynacure import MAIN_POINT, POINTS, SCENARIO, scenario_of
-from experiments.dynacure_report import BASE, OURS, CorpusResults
+from experiments.dynacure import POINTS, SCENARIO, scenario_of
+from experiments.dynacure_results import BASE, MAIN_POINT, OURS, CorpusResults
 from experiments.dynacure_runs import Run, judge_of, judged_run
 from experiments.policies import POLICIES
 from experiments.report import Report

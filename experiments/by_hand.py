@@ -26,7 +26,8 @@ from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.dynacure import SCENARIO, scenario_of
 from experiments.dynacure_evaluation import curation
-from experiments.dynacure_report import BASE, CorpusResults, headline, who
+from experiments.dynacure_report import headline, who
+from experiments.dynacure_results import BASE, CorpusResults
 from experiments.dynacure_runs import judge_of, judgement
 from experiments.report import Report
 from experiments.study import Study, tidy

@@ -24,7 +24,8 @@ from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.corpora import CORPORA, JUDGE, OTHER_JUDGE, PROBES, cut_by
 from experiments.dynacure_evaluation import EvaluationConfig
-from experiments.dynacure_report import MAIN_POINT, add_corpus, print_headline
+from experiments.dynacure_report import add_corpus, print_headline
+from experiments.dynacure_results import MAIN_POINT
 from experiments.dynacure_runs import (
     BEST_OF_K,
     UNGUIDED,

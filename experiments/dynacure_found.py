@@ -11,7 +11,8 @@ import pandas as pd
 from curation_gym.config import validated
 from curation_gym.console import say
 from curation_gym.scenario import Scenario
-from experiments.dynacure import MAIN_POINT, POINTS, tried_as, tuned_at
+from experiments.dynacure import POINTS, tried_as, tuned_at
+from experiments.dynacure_results import MAIN_POINT
 from experiments.report import Report
 from experiments.study import Study, StudyError
 from experiments.units import Entrant

@@ -16,9 +16,10 @@ from curation_gym.scenario import scenario_directory
 from experiments import ablations, by_hand, dynacure, dynacure_reward, dynacure_runs, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.by_hand import Rule, selected
-from experiments.dynacure import MAIN_POINT, POINTS, points_of, scenario_of
+from experiments.dynacure import POINTS, points_of, scenario_of
 from experiments.dynacure_evaluation import EvaluationConfig
-from experiments.dynacure_report import FURTHER, WORST, CorpusResults, headline, hypervolumes, who
+from experiments.dynacure_report import FURTHER, headline, hypervolumes, reductions, who
+from experiments.dynacure_results import MAIN_POINT, WORST, CorpusResults
 from experiments.dynacure_reward import Reward
 from experiments.dynacure_runs import PARTS, chosen
 from experiments.false_positives import at_the_recall_of, at_the_tokens_of
@@ -78,6 +79,20 @@ def test_what_is_dominated_is_relative_to_no_curation() -> None:
     assert table.loc["dynacure", "hypervolume, at safety 0.7 alone"].startswith("0.0000"), "it isn't there"
     assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
     assert len(headline(r)) == len(who(r)) == 3
+
+
+def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
+    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
+    rows += judged("dynacure@safety 0.9", [0.3, 0.375], [101, 120], **{"perplexity/hill": 51.0})
+    rows += judged("label_clean@safety 0.7", [0.2, 0.25], [90, 100], **{"perplexity/hill": 50.0})
+    told = reductions(CorpusResults(pd.DataFrame(rows))).set_index("policy")
+    assert list(told.index) == ["dynacure@safety 0.9", "label_clean@safety 0.7"]
+    ours = told.loc["dynacure@safety 0.9"]
+    for metric in ("toxicity", "toxic_fraction", "toxicity_probability@25"):
+        assert ours[f"{metric} lower by"].startswith("0.250")
+        assert ours[f"{metric}, share of the reference's"].startswith("0.500")
+    assert ours["perplexity ÷ none, worst domain"].startswith("1.020")
+    assert told.loc["label_clean@safety 0.7", "toxicity, share of the reference's"] == ""
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:

@@ -1,0 +1,60 @@
+"""Figures of curated fine-tuning: what each policy trades off, what it prefers and avoids."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from curation_gym.evaluation.pareto import pareto_front
+from experiments import figures
+from experiments.dynacure_results import CorpusResults
+
+
+def trade_off_plot(r: CorpusResults) -> Figure:
+    """Toxicity against perplexity, both relative to no curation."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axis: Axes = figure.subplots()
+    color = figures.colors(list(r.points))
+    for policy, names in r.points.items():
+        points = np.array([[r.relative(name, m).value for m in ("toxicity", "perplexity")] for name in names])
+        front = points[pareto_front(points)]
+        axis.plot(front[:, 0], front[:, 1], color=color[policy], linewidth=1.2)
+        axis.plot(points[:, 0], points[:, 1], "o", color=color[policy], markersize=5, label=policy)
+    axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    axis.set_xlabel("toxicity of continuations ÷ no curation")
+    axis.set_ylabel("perplexity of clean text ÷ no curation")
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def preferences_plot(r: CorpusResults) -> Figure:
+    """What policies prefer and avoid, each at its operating point in the middle; those that chose from candidates."""
+    middle = {policy: names[len(names) // 2] for policy, names in r.points.items()}
+    shown_ones = {policy: name for policy, name in middle.items() if r.has(name, "rate/length/1")}
+    by_fifth = sorted({metric.split("/")[1] for metric in r.metrics("rate/")} - {"topic"})
+    figure = Figure(figsize=(7.2, 2.4 * -(-(len(by_fifth) + 1) // 2)), layout="constrained")
+    axes = figure.subplots(-(-(len(by_fifth) + 1) // 2), 2, squeeze=False).ravel()
+    color = figures.colors(list(r.points))
+    for axis, column in zip(axes, by_fifth, strict=False):
+        metrics = r.metrics(f"rate/{column}/")
+        for policy, name in shown_ones.items():
+            axis.plot(
+                range(1, len(metrics) + 1),
+                [r.values(name, metric).mean() for metric in metrics],
+                color=color[policy],
+                label=policy,
+            )
+        axis.set_xlabel(f"fifth by {column}")
+        axis.set_xticks(range(1, len(metrics) + 1))
+    topics = [metric.rpartition("/")[2] for metric in r.metrics("rate/topic/")]
+    for policy, name in shown_ones.items():
+        rate, toxic = ([r.values(name, f"{what}/topic/{code}").mean() for code in topics] for what in ("rate", "toxic"))
+        axes[len(by_fifth)].plot(toxic, rate, "o", color=color[policy], markersize=3)
+    axes[len(by_fifth)].set_xlabel("share of toxic documents of a topic")
+    for axis in axes[: len(by_fifth) + 1]:
+        axis.set_ylabel("selected")
+        axis.set_ylim(0, None)
+    for axis in axes[len(by_fifth) + 1 :]:
+        axis.set_axis_off()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return figure

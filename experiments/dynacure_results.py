@@ -1,0 +1,68 @@
+"""Results of curated fine-tuning on a corpus, relative to no curation."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from curation_gym.evaluation.pareto import hypervolume
+from curation_gym.evaluation.statistics import Estimate, interval
+
+BASE, OURS, REFERENCE = "none", "dynacure", "label_clean"
+MAIN_POINT = "safety 0.7"
+"""The operating point at which every policy stands."""
+WORST = 1.1
+"""The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
+
+
+class CorpusResults:
+    """Tidy rows of one corpus, by policy, operating point and seed.
+
+    Args:
+        rows: of judged runs; others are left out.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        judged = rows[rows["policy"].str.contains("@")]
+        self._wide = judged.pivot(index=["policy", "seed"], columns="metric", values="value")
+        names = list(dict.fromkeys(judged["policy"]))
+        self.points: dict[str, list[str]] = {}
+        for name in names:
+            self.points.setdefault(name.partition("@")[0], []).append(name)
+        base = self.points.get(BASE)
+        seeds = self._wide.loc[base[0]].index if base else []
+        complete = [seed for seed in seeds if all((name, seed) in self._wide.index for name in names)]
+        self.seeds = complete
+
+    def values(self, name: str, metric: str) -> NDArray[np.float64]:
+        """Of a policy at a point, per seed."""
+        return np.array([self._wide.loc[(name, seed), metric] for seed in self.seeds], np.float64)
+
+    def has(self, name: str, metric: str) -> bool:
+        """Whether it was measured of a policy at a point, on every seed."""
+        return metric in self._wide.columns and bool(np.isfinite(self.values(name, metric)).all())
+
+    def metrics(self, prefix: str) -> list[str]:
+        """Names of the metrics that begin with ``prefix``."""
+        return sorted(str(metric) for metric in self._wide.columns if str(metric).startswith(prefix))
+
+    def ratios(self, name: str, metric: str) -> NDArray[np.float64]:
+        """A metric divided by that of no curation on the same seed."""
+        return self.values(name, metric) / self.values(self.points[BASE][0], metric)
+
+    def relative(self, name: str, metric: str) -> Estimate:
+        """The mean of that over seeds."""
+        return interval(self.ratios(name, metric))
+
+    def hypervolumes(self, policy: str, toxicity: str = "toxicity", point: str | None = None) -> NDArray[np.float64]:
+        """Per seed, of the policy's operating points, in units of toxicity and perplexity without curation.
+
+        Args:
+            policy: which.
+            toxicity: the metric, of either judge.
+            point: the only operating point that counts; None: all.
+        """
+        names = [name for name in self.points[policy] if point in (None, name.partition("@")[2])]
+        if not names:
+            return np.zeros(len(self.seeds))
+        relative = np.array([[self.ratios(name, m) for m in (toxicity, "perplexity")] for name in names])
+        return np.array([hypervolume(points, (WORST, WORST)) for points in np.moveaxis(relative, -1, 0)])
