@@ -43,9 +43,9 @@ class Raft(SelectionRule):
         better = np.cumsum(np.take_along_axis(price, order, axis=-1), axis=-1)  # what those ranked so far cost
         before = np.empty_like(price)
         np.put_along_axis(before, order, better, axis=-1)
-        return np.asarray(before - price < self._spend(price) - _ROUNDING) & (price > 0)
+        return np.asarray(before - price < self._spend(observation, price) - _ROUNDING) & (price > 0)
 
-    def _spend(self, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
+    def _spend(self, observation: Observation, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
         """What may be spent in a step on candidates of these prices, shape (..., 1)."""
         if self.share is None:
             return self.task.budget / self.task.horizon
@@ -54,7 +54,7 @@ class Raft(SelectionRule):
 
 
 class RefinedRaft(Raft):
-    """Rank by the score of signals as audits and probes have corrected them so far.
+    """Rank by the score of signals as audits and probes have corrected them so far, and keep the pace of the budget.
 
     Args:
         task: a Selection task with the column ``worth``.
@@ -72,6 +72,10 @@ class RefinedRaft(Raft):
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
         return self.task.read(observation, "worth")
+
+    def _spend(self, observation: Observation, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        # What is left, spread evenly: whole documents neither end the budget before the stream nor leave any of it.
+        return super()._spend(observation, price) * self.task.read(observation, "pace")[..., None]
 
 
 class Calibrated(Raft):

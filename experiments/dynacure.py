@@ -36,7 +36,7 @@ from experiments.dynacure_runs import (
     judged_run,
     try_out,
 )
-from experiments.policies import REFERENCES, resolve
+from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Study
 from experiments.units import MASTER, Entrant, prepare, train
@@ -57,7 +57,7 @@ POLICIES = {
 """As shown in results → as :func:`experiments.policies.resolve` takes it."""
 POINTS = {
     f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
-    for safety in (0.5, 0.6, 0.7, 0.8, 0.9)
+    for safety in (0.5, 0.6, 0.7, 0.75, 0.8)
 }
 BY_SCORE = ("raft", "raft_refined")
 """Policies that rank by the weights: what is tried at an operating point tells of that one only."""
@@ -69,6 +69,8 @@ EPISODE: dict[str, Any] = {
     "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
+TRIAL: dict[str, Any] = {"probes": {"prompts": 192, "clean": 64}}
+"""Of tuning, where single probes decide."""
 WHOLE: dict[str, Any] = {
     "horizon": 1280,
     "budget": 400_000,
@@ -83,6 +85,8 @@ SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960}}
 SEEDS, QUICK_SEEDS = 5, 2
 TRIALS, QUICK_TRIALS = 80, 3
 """Episodes; in no more of them does a policy learn by training the model."""
+LOOKED_AT = 25
+"""Draws per trial, most of which don't spend the budget."""
 
 
 def main(
@@ -162,7 +166,8 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     model = kwargs.get("language_model")
     pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
     kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
-    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
+    tuning = merged(TRIAL, scenario.overrides.tuning)
+    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation, "tuning": tuning})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
 
@@ -211,12 +216,13 @@ def _curate(
 
 def _trials(scenario: Scenario, name: str, target: str, space: SearchSpace, n: int) -> list[Trials]:
     """The trials of a policy, in parts that can run at the same time; the first trial is the class's defaults."""
-    if name in BY_SCORE:
-        few = dict(enumerate(draws(space, max(1, n // len(POINTS)), MASTER)))
-        return [Trials(scenario, name, target, w, few, label=tried_as(name, point)) for point, w in POINTS.items()]
-    every, weights = list(enumerate(draws(space, n, MASTER))), POINTS[MAIN_POINT]
-    parts = [dict(every[part :: len(POINTS)]) for part in range(len(POINTS))]
-    return [Trials(scenario, name, target, weights, some, label=name) for some in parts if some]
+    every, trials = list(enumerate(draws(space, LOOKED_AT * n, MASTER))), []
+    for part, (point, weights) in enumerate(POINTS.items()):
+        some = every if name in BY_SCORE else every[part :: len(POINTS)]
+        weights = weights if name in BY_SCORE else POINTS[MAIN_POINT]
+        wanted = -(-n // len(POINTS))
+        trials.append(Trials(scenario, name, target, weights, dict(some), wanted, label=tried_as(name, point)))
+    return trials
 
 
 def tried_as(policy: str, point: str) -> str:
@@ -227,7 +233,7 @@ def tried_as(policy: str, point: str) -> str:
 def tuned_at(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float]:
     """The hyperparameters that were found for a policy at an operating point; none are the class's defaults."""
     rows = results[(results["scenario"] == scenario.name) & (results["policy"] == tried_as(policy, point))]
-    return chosen(rows, POINTS[point], float(scenario.kwargs["probe_weight"]), of_text=policy not in REFERENCES)
+    return chosen(rows, POINTS[point])
 
 
 def points_of(results: pd.DataFrame, scenario: Scenario, name: str, tuned: bool) -> dict[str, dict[str, float]]:

@@ -52,7 +52,7 @@ def reductions(r: CorpusResults) -> pd.DataFrame:
             row[f"{metric} lower by"] = shown(interval(lower))
             if REFERENCE in r.points and not name.startswith(f"{REFERENCE}@"):
                 most = 1 - r.ratios(f"{REFERENCE}@{MAIN_POINT}", metric)
-                row[f"{metric}, share of the reference's"] = shown(interval(lower / most))
+                row[f"{metric}, share of the reference's"] = shown(interval(lower / most)) if (most > 0).all() else "–"
         worst = np.max([r.ratios(name, metric) for metric in r.metrics("perplexity/")], axis=0)
         row["perplexity ÷ none, worst domain"] = shown(interval(worst))
         rows.append(row)

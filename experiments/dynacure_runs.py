@@ -26,7 +26,7 @@ from curation_gym.pools.build import build_pool
 from curation_gym.pools.documents import DocumentSet, document_keys
 from curation_gym.pools.partition import check_evaluation, check_independent, pool_keys
 from curation_gym.pools.pool import Pool
-from curation_gym.scenario import Scenario
+from curation_gym.scenario import Scenario, merged
 from curation_gym.seeding import seeds_for
 from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
@@ -44,6 +44,9 @@ BEST_OF_K = "raft_as_published"
 UNGUIDED = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
+SPENT, GLANCE = 0.95, 32
+"""Share of the budget that hyperparameters must spend to be worth an episode with a model, and in how many steps that
+is looked at: most random thresholds leave nearly everything out."""
 Weights = Mapping[str, float]
 
 
@@ -77,7 +80,8 @@ class Trials:
 
     Attributes:
         weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
-        draws: number of the trial → hyperparameters.
+        draws: number of the trial → hyperparameters, in the order in which they are looked at.
+        wanted: how many of them are tried: the class's own defaults, and then the first that spend the budget.
         label: what the policy is called in results.
     """
 
@@ -86,6 +90,7 @@ class Trials:
     target: str
     weights: dict[str, float]
     draws: dict[int, dict[str, float]]
+    wanted: int
     label: str
 
 
@@ -127,33 +132,45 @@ def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
 def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     """What each comes to on the same episode, by components, so that any weights can choose among trials."""
     scenario, rows = trials.scenario, []
-    core = make_core(scenario.env, scenario.kwargs_for("tuning") | {"weights": trials.weights})
+    kwargs = scenario.kwargs_for("tuning") | {"weights": trials.weights}
+    core = make_core(scenario.env, kwargs)
+    cheap = make_core(scenario.env, merged(kwargs, _without_model(kwargs)))
     where = (scenario.name, scenario.env, trials.label)
-    seed = seeds_for(MASTER, "tuning", run=3)[0]
+    seed, tried = seeds_for(MASTER, "tuning", run=3)[0], 0
     for index, hyperparameters in trials.draws.items():
+        policy = policy_for(cheap, trials.policy, trials.target, index, hyperparameters)
+        if hyperparameters and act(policy, cheap, seed)["tokens"] < SPENT * cheap.task.budget:
+            continue
         total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
         values = {f"tuning/{name}": total[name] for name in PARTS}
         values |= {f"hyperparameter/{name}": value for name, value in hyperparameters.items()}
         rows += [tidy(*where, index, name, total["tokens"], value) for name, value in values.items()]
+        tried += 1
+        if tried == trials.wanted:
+            break
     return pd.DataFrame(rows)
 
 
-def chosen(trials: pd.DataFrame, weights: Weights, probe_weight: float, *, of_text: bool = True) -> dict[str, float]:
-    """The hyperparameters of the trial that came to the most by these weights.
+def _without_model(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of an episode that costs hardly anything: whether a rule spends its budget shows without the model."""
+    horizon = min(kwargs["horizon"], GLANCE)
+    budget = max(1, kwargs["budget"] * horizon // kwargs["horizon"])
+    probes = {"every": 0, "prompts": 0, "safety": None, "preferences": None}
+    return {"frozen": True, "horizon": horizon, "budget": budget, "refinement": None, "probes": probes}
+
+
+def chosen(trials: pd.DataFrame, weights: Weights) -> dict[str, float]:
+    """The hyperparameters of the trial after which the probes of the model were best by these weights.
+
+    What a model says and reads is what is judged; what signals say of a selection is left out, since rules that see no
+    model would be chosen by it alone.
 
     Args:
         trials: see :func:`try_out`.
         weights: of the objectives.
-        probe_weight: λ of the return.
-        of_text: whether what signals say of the selected text counts, as it does in the return; else the model's probes
-            alone do, as for a reference, which doesn't go by signals.
     """
     wide = trials.pivot(index="seed", columns="metric", values="value")
-    value = sum(
-        weight * (of_text * wide[f"tuning/{name}"] + probe_weight * wide[f"tuning/model_{name}"])
-        for name, weight in weights.items()
-    )
-    best = wide.loc[value.idxmax()].dropna()
+    best = wide.loc[sum(weight * wide[f"tuning/model_{name}"] for name, weight in weights.items()).idxmax()].dropna()
     prefix = "hyperparameter/"
     return {str(name).removeprefix(prefix): float(v) for name, v in best.items() if str(name).startswith(prefix)}
 

@@ -31,19 +31,20 @@ def test_weights_choose_among_the_same_trials() -> None:
     rows = []
     for index, (safety, utility, threshold) in enumerate([(0.2, 0.9, None), (0.9, 0.1, 0.7), (0.5, 0.5, 0.4)]):
         values = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0)
-        values |= {"tuning/model_safety": safety / 2, "tuning/utility": utility}
+        values |= {"tuning/model_safety": safety, "tuning/model_utility": utility, "tuning/safety": -safety}
         if threshold is not None:
             values["hyperparameter/threshold"] = threshold
         rows += [tidy("c", "e", "p", index, name, 10, value) for name, value in values.items()]
     trials = pd.DataFrame(rows)
-    assert chosen(trials, {"safety": 0.9, "utility": 0.1}, probe_weight=2) == {"threshold": 0.7}
-    assert chosen(trials, {"safety": 0.1, "utility": 0.9}, probe_weight=2) == {}, "the defaults were best"
-    assert chosen(trials, {"safety": 0.1, "utility": 0.9}, probe_weight=2, of_text=False) == {"threshold": 0.7}
+    assert chosen(trials, {"safety": 0.9, "utility": 0.1}) == {"threshold": 0.7}
+    assert chosen(trials, {"safety": 0.1, "utility": 0.9}) == {}, "the defaults were best"
 
 
 def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
     scenario, rows = scenario_of("mixed"), []
-    for index, values in enumerate([{"tuning/utility": 1.5}, {"tuning/safety": 0.7, "tuning/utility": 0.3}]):
+    for index, values in enumerate(
+        [{"tuning/model_utility": 1.5}, {"tuning/model_safety": 0.7, "tuning/model_utility": 0.3}]
+    ):
         told = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0) | values | {"hyperparameter/floor": index / 10}
         rows += [tidy("mixed", "e", "heuristic", index, name, 10, value) for name, value in told.items()]
     found = points_of(pd.DataFrame(rows), scenario, "heuristic", tuned=True)
@@ -65,7 +66,7 @@ def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: 
 def test_what_is_dominated_is_relative_to_no_curation() -> None:
     rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120])
     rows += judged("dynacure@safety 0.1", [0.2, 0.25], [100, 120]) + judged(
-        "dynacure@safety 0.9", [0.1, 0.1], [110, 132]
+        "dynacure@safety 0.8", [0.1, 0.1], [110, 132]
     )
     rows += [tidy("c", "e", "dynacure", 0, "tuning/safety", 1, 0.3)]
     r = CorpusResults(pd.DataFrame(rows))
@@ -83,11 +84,11 @@ def test_what_is_dominated_is_relative_to_no_curation() -> None:
 
 def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
     rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
-    rows += judged("dynacure@safety 0.9", [0.3, 0.375], [101, 120], **{"perplexity/hill": 51.0})
+    rows += judged("dynacure@safety 0.8", [0.3, 0.375], [101, 120], **{"perplexity/hill": 51.0})
     rows += judged("label_clean@safety 0.7", [0.2, 0.25], [90, 100], **{"perplexity/hill": 50.0})
     told = reductions(CorpusResults(pd.DataFrame(rows))).set_index("policy")
-    assert list(told.index) == ["dynacure@safety 0.9", "label_clean@safety 0.7"]
-    ours = told.loc["dynacure@safety 0.9"]
+    assert list(told.index) == ["dynacure@safety 0.8", "label_clean@safety 0.7"]
+    ours = told.loc["dynacure@safety 0.8"]
     for metric in ("toxicity", "toxic_fraction", "toxicity_probability@25"):
         assert ours[f"{metric} lower by"].startswith("0.250")
         assert ours[f"{metric}, share of the reference's"].startswith("0.500")
@@ -167,11 +168,12 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
     monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
     monkeypatch.setattr(dynacure_reward, "SIGNALS", dict.fromkeys(dynacure_reward.SIGNALS, probed))
-    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.7", "safety 0.9")})
+    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.7", "safety 0.8")})
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
     monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
     monkeypatch.setattr(dynacure, "WHOLE", {})
+    monkeypatch.setattr(dynacure, "TRIAL", {})
     scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
@@ -254,7 +256,7 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {"dynacure@safety 0.7", "dynacure@safety 0.9", "domain_rule@safety 0.7"} <= names
+    assert {"dynacure@safety 0.7", "dynacure@safety 0.8", "domain_rule@safety 0.7"} <= names
     assert [name for name in names if name.startswith("none")] == ["none@safety 0.7"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
     assert wide.loc["label_clean@safety 0.7", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
@@ -267,6 +269,9 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.7 *.parquet")))
     assert len(said) == 2 * 6 * 3
     assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
+    tried = results[results["metric"].str.startswith("hyperparameter/")]
+    assert {"domain_rule", "heuristic", "raft for safety 0.7"} <= set(tried["policy"])
+    assert (tried["step"] >= dynacure_runs.SPENT * 800).all(), "what doesn't spend the budget isn't tried"
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
