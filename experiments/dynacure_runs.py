@@ -43,10 +43,16 @@ READ_AT_ONCE = 128  # sequences, of models small enough
 BEST_OF_K = "raft_as_published"
 UNGUIDED = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
+WITHOUT_MODEL: dict[str, Any] = {
+    "frozen": True,
+    "refinement": None,
+    "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
+}
+"""Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
-SPENT, GLANCE = 0.95, 32
-"""Share of the budget that hyperparameters must spend to be worth an episode with a model, and in how many steps that
-is looked at: most random thresholds leave nearly everything out."""
+SPENT = 0.95
+"""Share of the budget that hyperparameters must spend to be worth an episode with a model: most random thresholds leave
+nearly everything out."""
 Weights = Mapping[str, float]
 
 
@@ -134,7 +140,7 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     scenario, rows = trials.scenario, []
     kwargs = scenario.kwargs_for("tuning") | {"weights": trials.weights}
     core = make_core(scenario.env, kwargs)
-    cheap = make_core(scenario.env, merged(kwargs, _without_model(kwargs)))
+    cheap = make_core(scenario.env, merged(kwargs, WITHOUT_MODEL))
     where = (scenario.name, scenario.env, trials.label)
     seed, tried = seeds_for(MASTER, "tuning", run=3)[0], 0
     for index, hyperparameters in trials.draws.items():
@@ -149,14 +155,6 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
         if tried == trials.wanted:
             break
     return pd.DataFrame(rows)
-
-
-def _without_model(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of an episode that costs hardly anything: whether a rule spends its budget shows without the model."""
-    horizon = min(kwargs["horizon"], GLANCE)
-    budget = max(1, kwargs["budget"] * horizon // kwargs["horizon"])
-    probes = {"every": 0, "prompts": 0, "safety": None, "preferences": None}
-    return {"frozen": True, "horizon": horizon, "budget": budget, "refinement": None, "probes": probes}
 
 
 def chosen(trials: pd.DataFrame, weights: Weights) -> dict[str, float]:
