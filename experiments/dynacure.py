@@ -38,7 +38,7 @@ from experiments.dynacure_runs import (
 )
 from experiments.policies import resolve
 from experiments.report import Report
-from experiments.study import Study
+from experiments.study import Failure, Study
 from experiments.units import MASTER, Entrant, prepare, train
 
 SCENARIO = "dynacure"
@@ -200,6 +200,12 @@ def _curate(
     runs: dict[str, Run] = {}
     failed = {payload[1].policy for unit, payload in trials.items() if unit not in done}
     failed |= {name for name in entrants if f"{scenario.name} train {name}" not in done}
+    tried = set(results.loc[results["scenario"] == scenario.name, "policy"])
+    for name in sorted({name for name, space in spaces.items() if space} - failed):
+        if not tried >= {tried_as(name, point) for point in POINTS}:
+            reason = f"none of {LOOKED_AT * n_trials} draws spends the budget"
+            study.fail(Failure(f"{scenario.name} try {name}", reason))
+            failed.add(name)
     for name, target in policies.items():
         if name in failed:
             continue
@@ -215,7 +221,7 @@ def _curate(
 
 
 def _trials(scenario: Scenario, name: str, target: str, space: SearchSpace, n: int) -> list[Trials]:
-    """The trials of a policy, in parts that can run at the same time; the first trial is the class's defaults."""
+    """The trials of a policy, in parts that can run at the same time; the first draw is the class's defaults."""
     every, trials = list(enumerate(draws(space, LOOKED_AT * n, MASTER))), []
     for part, (point, weights) in enumerate(POINTS.items()):
         some = every if name in BY_SCORE else every[part :: len(POINTS)]

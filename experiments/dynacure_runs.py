@@ -87,7 +87,7 @@ class Trials:
     Attributes:
         weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
         draws: number of the trial → hyperparameters, in the order in which they are looked at.
-        wanted: how many of them are tried: the class's own defaults, and then the first that spend the budget.
+        wanted: how many of them are tried: the first that spend the budget.
         label: what the policy is called in results.
     """
 
@@ -145,7 +145,7 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     seed, tried = seeds_for(MASTER, "tuning", run=3)[0], 0
     for index, hyperparameters in trials.draws.items():
         policy = policy_for(cheap, trials.policy, trials.target, index, hyperparameters)
-        if hyperparameters and act(policy, cheap, seed)["tokens"] < SPENT * cheap.task.budget:
+        if act(policy, cheap, seed)["tokens"] < SPENT * cheap.task.budget:
             continue
         total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
         values = {f"tuning/{name}": total[name] for name in PARTS}
