@@ -57,7 +57,7 @@ POLICIES = {
 """As shown in results → as :func:`experiments.policies.resolve` takes it."""
 POINTS = {
     f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
-    for safety in (0.5, 0.6, 0.7, 0.75, 0.8)
+    for safety in (0.5, 0.6, 0.7, 0.8, 0.9)
 }
 BY_SCORE = ("raft", "raft_refined")
 """Policies that rank by the weights: what is tried at an operating point tells of that one only."""
