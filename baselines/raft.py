@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from baselines.base import SelectionRule
 from curation_gym.policy import PolicyError, SearchSpace
+from curation_gym.ranking import cost_ahead
 from curation_gym.task import Observation, Task
 
 _ROUNDING = 1e-9  # of a share of a whole number of candidates
@@ -39,11 +40,8 @@ class Raft(SelectionRule):
 
     def probabilities(self, observation: Observation) -> NDArray[np.bool_]:
         price = self.price(observation)
-        order = np.argsort(np.where(price > 0, -self.worth(observation), np.inf), axis=-1, kind="stable")
-        better = np.cumsum(np.take_along_axis(price, order, axis=-1), axis=-1)  # what those ranked so far cost
-        before = np.empty_like(price)
-        np.put_along_axis(before, order, better, axis=-1)
-        return np.asarray(before - price < self._spend(observation, price) - _ROUNDING) & (price > 0)
+        ahead = cost_ahead(np.where(price > 0, self.worth(observation), -np.inf), price)
+        return np.asarray(ahead < self._spend(observation, price) - _ROUNDING) & (price > 0)
 
     def _spend(self, observation: Observation, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
         """What may be spent in a step on candidates of these prices, shape (..., 1)."""

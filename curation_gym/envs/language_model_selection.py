@@ -18,6 +18,7 @@ from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.pools.build import PoolSource
 from curation_gym.pools.docstrings import DocstringsConfig
+from curation_gym.ranking import cost_ahead
 from curation_gym.task import Column
 
 ENV_ID = "CurationGym/LanguageModelSelection-v0"
@@ -264,7 +265,8 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
         seen = {name: self._signal(name, rows[:, 0], step) for name in (*self.score_weights, *self._corrected)}
         state[..., 4] = sum(self._weights[:, [i]] * seen[name] for i, name in enumerate(self.score_weights))
-        state[..., 5] = _rank(state[..., 4], self.document_tokens[ids])
+        price = self.document_tokens[ids]
+        state[..., 5] = cost_ahead(state[..., 4], price) / price.sum(-1, keepdims=True)
         for column, name in enumerate(self._corrected, 6):
             state[..., column] = seen[name]
 
@@ -287,16 +289,6 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
 @cache
 def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
-
-
-def _rank(worth: NDArray[np.float32], price: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Share of what the candidates of a step cost together that those of greater worth do, shape (..., n_items)."""
-    order = np.argsort(-worth, axis=-1, kind="stable")
-    ordered = np.take_along_axis(price, order, axis=-1)
-    rank = np.empty_like(worth)
-    share = (ordered.cumsum(-1) - ordered) / ordered.sum(-1, keepdims=True)
-    np.put_along_axis(rank, order, share.astype(np.float32), axis=-1)
-    return rank
 
 
 def _told(probe: Probe) -> dict[str, float]:
