@@ -86,6 +86,10 @@ def test_refined_raft_ranks_by_what_was_corrected(task: Task) -> None:
     corrected = replace(task, item=(*task.item, Column("worth")))
     observation = scored(corrected, SCORES, worth=[0.1, 0.9, 0.6, 0.7, 0.4, 0.8])
     np.testing.assert_array_equal(RefinedRaft(corrected).predict(observation)[0], [0, 1, 0, 0, 0, 1])
+    behind = observation | {"context": observation["context"].copy()}
+    column = corrected.context_features.index("pace")
+    behind["context"][..., column] = 1.5 / corrected.context[column].bound
+    np.testing.assert_array_equal(RefinedRaft(corrected).predict(behind)[0], [0, 1, 0, 1, 0, 1], "it catches up")
     with pytest.raises(PolicyError, match="needs the column 'worth'"):
         RefinedRaft(task)
 

@@ -18,8 +18,8 @@ from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.by_hand import Rule, selected
 from experiments.dynacure import POINTS, points_of, scenario_of
 from experiments.dynacure_evaluation import EvaluationConfig
-from experiments.dynacure_report import FURTHER, headline, hypervolumes, reductions, who
-from experiments.dynacure_results import MAIN_POINT, WORST, CorpusResults
+from experiments.dynacure_report import FURTHER
+from experiments.dynacure_results import MAIN_POINT
 from experiments.dynacure_reward import Reward
 from experiments.dynacure_runs import PARTS, chosen
 from experiments.false_positives import at_the_recall_of, at_the_tokens_of
@@ -51,54 +51,6 @@ def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
     assert found == {"safety 0.5": {"floor": 0.0}, "safety 0.7": {"floor": 0.1}}
     assert set(points_of(pd.DataFrame(rows), scenario, "dynacure", tuned=False)) == set(POINTS)
     assert set(points_of(pd.DataFrame(rows), scenario, "none", tuned=False)) == {MAIN_POINT}
-
-
-def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: float) -> list[dict[str, Any]]:
-    rows = []
-    for seed, (t, p) in enumerate(zip(toxicity, perplexity, strict=True)):
-        values = {"toxicity": t, "toxic_fraction": t, "toxicity_probability@25": t, "perplexity": p}
-        values |= {"perplexity/sea": p, "preference_accuracy": 0.5, "selected": 0.3, "toxic_share": t, "recall": 0.9}
-        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, "toxicity_by_other": t, **more}
-        rows += [tidy("c", "e", policy, seed, name, 100, value) for name, value in values.items()]
-    return rows
-
-
-def test_what_is_dominated_is_relative_to_no_curation() -> None:
-    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120])
-    rows += judged("dynacure@safety 0.1", [0.2, 0.25], [100, 120]) + judged(
-        "dynacure@safety 0.8", [0.1, 0.1], [110, 132]
-    )
-    rows += [tidy("c", "e", "dynacure", 0, "tuning/safety", 1, 0.3)]
-    r = CorpusResults(pd.DataFrame(rows))
-    assert r.seeds == [0, 1]
-    assert list(r.points) == ["none", "dynacure"]
-    assert r.relative("dynacure@safety 0.1", "toxicity").value == pytest.approx(0.5)
-    ours = (WORST - 0.5) * (WORST - 1)  # at 1.1 times the perplexity nothing is added
-    np.testing.assert_allclose(r.hypervolumes("dynacure"), [ours, ours])
-    np.testing.assert_allclose(r.hypervolumes("none"), [(WORST - 1) ** 2] * 2)
-    table = hypervolumes(r).set_index("policy")
-    assert table.loc["dynacure", "hypervolume, at safety 0.7 alone"].startswith("0.0000"), "it isn't there"
-    assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
-    assert len(headline(r)) == len(who(r)) == 3
-
-
-def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
-    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
-    rows += judged("dynacure@safety 0.8", [0.3, 0.375], [101, 120], **{"perplexity/hill": 51.0})
-    rows += judged("label_clean@safety 0.7", [0.2, 0.25], [90, 100], **{"perplexity/hill": 50.0})
-    told = reductions(CorpusResults(pd.DataFrame(rows))).set_index("policy")
-    assert list(told.index) == ["dynacure@safety 0.8", "label_clean@safety 0.7"]
-    ours = told.loc["dynacure@safety 0.8"]
-    for metric in ("toxicity", "toxic_fraction", "toxicity_probability@25"):
-        assert ours[f"{metric} lower by"].startswith("0.250")
-        assert ours[f"{metric}, share of the reference's"].startswith("0.500")
-    assert ours["perplexity ÷ none, worst domain"].startswith("1.020")
-    assert told.loc["label_clean@safety 0.7", "toxicity, share of the reference's"] == ""
-
-
-def test_a_seed_without_all_policies_is_left_out() -> None:
-    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120]) + judged("raft@safety 0.7", [0.3], [100])
-    assert CorpusResults(pd.DataFrame(rows)).seeds == [0]
 
 
 def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None:
