@@ -15,8 +15,8 @@ MOST_CATCHING_UP = 3.0
 class DomainRule(SelectionRule):
     """Of every domain, random ones among those whose safety is at least its threshold, up to its share of the budget.
 
-    A step's budget is what is left divided by the steps left, so what one step lacks the next ones take. Where the
-    budget is in tokens, so are the shares.
+    A step's budget is what is left divided by the steps left, so what one step lacks the next ones take; what a domain
+    lacks in a step the others take, by their shares. Where the budget is in tokens, so are the shares.
 
     Args:
         task: a Selection task with the column ``signal``.
@@ -69,8 +69,8 @@ class DomainRule(SelectionRule):
         good = self.good(observation, domain)
         offered = ((self.price(observation) * good)[..., None] * one_hot).sum(-2)
         pace = np.minimum(task.read(observation, "pace"), MOST_CATCHING_UP)[..., None]
-        rate = self.shares * (task.budget / task.horizon) * pace / np.maximum(offered, 1e-9)
-        return np.minimum(np.take_along_axis(rate, domain, axis=-1), 1.0) * good
+        rate = poured(task.budget / task.horizon * pace, self.shares, offered) / np.maximum(offered, 1e-9)
+        return np.asarray(np.take_along_axis(rate, domain, axis=-1) * good)
 
 
 class LabelClean(DomainRule):
@@ -105,6 +105,24 @@ class LabelClean(DomainRule):
         if self.core is None:
             raise PolicyError("LabelClean: call bind(env) first")
         return np.asarray(self.core.pool.hidden["label"][self.core.shown_ids()] == 0)
+
+
+def poured(total: NDArray[np.float64], shares: NDArray[np.float64], room: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``total``, (..., 1), divided by ``shares``, (domains,); what exceeds a domain's room goes to the others.
+
+    Args:
+        total, shares: at least 0; a domain whose share is 0 gets nothing.
+        room: (..., domains), the most that each can have.
+
+    Returns:
+        (..., domains).
+    """
+    got = np.zeros_like(room)
+    for _ in shares:  # every round fills a domain, or is the last in which anything is poured
+        open_shares = shares * (got < room)
+        left = total - got.sum(-1, keepdims=True)
+        got = np.minimum(got + left * open_shares / np.maximum(open_shares.sum(-1, keepdims=True), 1e-9), room)
+    return got
 
 
 def domains_of(task: Task) -> list[str]:

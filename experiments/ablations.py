@@ -19,16 +19,15 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
-from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.dynacure import POINTS, SCENARIO, scenario_of
+from experiments.dynacure import POINTS, SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_results import BASE, MAIN_POINT, OURS, CorpusResults
 from experiments.dynacure_runs import Run, judge_of, judged_run
 from experiments.policies import POLICIES
 from experiments.report import Report
 from experiments.study import Study, StudyError
 from experiments.umc_report import shown
-from experiments.units import MASTER, Entrant, train
+from experiments.units import Entrant, train
 
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
@@ -110,7 +109,7 @@ def main(
     with options.exits():
         scenario = scenario_of(corpus, config, quick)
         entrants = _chosen(scenario, change)
-        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        judged_on = judged_seeds(seeds or (QUICK_SEEDS if quick else SEEDS))
         study = Study(
             "ablations",
             {
@@ -193,14 +192,14 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
 def _add_tables(report: Report, r: CorpusResults) -> Report:
     if not r.seeds:
         return report.add_text("No seed has all changes yet.")
-    changes = [name for name in r.points if name != BASE]
+    changes = [name for name in r.points if name != BASE and CHANGES[name].base in r.points]
     report.add_table(
         pd.DataFrame([_row(r, name) for name in changes]),
         f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
         "intervals (Student's t). Every change was trained once; seeds are of stream, fine-tuning and samples. "
         "A dash: nothing was selected on some seed.",
     )
-    corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points[OURS]]
+    corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points.get(OURS, [])]
     return report.add_table(pd.DataFrame(corners), f"{OURS} over the weights of the objectives.")
 
 

@@ -22,16 +22,14 @@ from curation_gym.envs.language_model_selection import LanguageModelSelectionVec
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
-from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.dynacure import SCENARIO, scenario_of
+from experiments.dynacure import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_evaluation import curation
 from experiments.dynacure_report import headline, who
 from experiments.dynacure_results import BASE, CorpusResults
 from experiments.dynacure_runs import judge_of, judgement
 from experiments.report import Report
 from experiments.study import Study, tidy
-from experiments.units import MASTER
 
 SEEDS, QUICK_SEEDS = 3, 2
 POINT = "by hand"
@@ -90,7 +88,7 @@ def main(
     """Select by hand, fine-tune, judge."""
     with options.exits():
         scenario = scenario_of(corpus, config, quick)
-        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        judged_on = judged_seeds(seeds or (QUICK_SEEDS if quick else SEEDS))
         rules = {name: rule._asdict() for name, rule in RULES.items()}
         study = Study(
             "by_hand",

@@ -32,6 +32,7 @@ class EvaluationConfig(Config):
         new_tokens: of a sample.
         clean: held-out documents per domain that people called clean, whose perplexity is measured.
         pairs: held-out preferences.
+        seed: by which texts are chosen. By 0 they were while the study was designed.
     """
 
     prompts: int = Field(120, ge=1)
@@ -41,6 +42,7 @@ class EvaluationConfig(Config):
     new_tokens: int = Field(20, ge=1)
     clean: int = Field(300, ge=1)
     pairs: int = Field(300, ge=1)
+    seed: int = Field(1, ge=0)
 
 
 class Evaluation:
@@ -69,7 +71,7 @@ class Evaluation:
     ) -> None:
         assert pool.data is not None
         self.config, self.judge, self.other_judge = config, judge, other_judge
-        ids = np.random.default_rng(0).permutation(pool.ids("test"))
+        ids = np.random.default_rng(config.seed).permutation(pool.ids("test"))
         texts: list[str] = pool.data["text"].take(ids).to_pylist()
         tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
         scored = [name for name in pool.domain_names if _is_scored(judge, name)]

@@ -11,7 +11,7 @@ import pandas as pd
 from curation_gym.config import validated
 from curation_gym.console import say
 from curation_gym.scenario import Scenario
-from experiments.dynacure import POINTS, tried_as, tuned_at
+from experiments.dynacure import POINTS, tuned_at
 from experiments.dynacure_results import MAIN_POINT
 from experiments.report import Report
 from experiments.study import Study, StudyError
@@ -103,7 +103,8 @@ class Curated:
         Raises:
             StudyError: when it has not tuned any yet.
         """
-        files = sorted((self.study / "parts").glob(f"{scenario.name} try *.parquet"))
+        parts = self.study / "parts"
+        files = [file for work in ("try", "choose") for file in sorted(parts.glob(f"{scenario.name} {work} *.parquet"))]
         if not files:
             raise StudyError(f"{self.study} has not tuned its policies on {scenario.name} yet; resume it first")
         tried, targets = pd.concat([pd.read_parquet(file) for file in files]), self.config["policies"]
@@ -113,8 +114,8 @@ class Curated:
             saved = entrant.place(self.study) / "policy"
             if saved.exists():
                 found.append(Found(name, str(saved), {}))
-            elif (tried["policy"] == tried_as(name, MAIN_POINT)).any():
-                found.append(Found(name, targets[name], tuned_at(tried, scenario, name, MAIN_POINT)))
+            elif (hyperparameters := tuned_at(tried, scenario, name, MAIN_POINT)) is not None:
+                found.append(Found(name, targets[name], hyperparameters))
         return found
 
 

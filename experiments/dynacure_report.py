@@ -17,9 +17,9 @@ from experiments.umc_report import shown
 WHOLE = 0.98
 """Share of the budget below which it is told that policies were not compared at equal tokens."""
 WHO = (
-    "What was selected, by people's labels. Labels behind it: those of audits and of the probes' clean texts, which "
-    "tuning and training saw; all that was shown, of a reference. FLOPs: of fine-tuning, and of sampling where that is "
-    "part of the method."
+    "What was selected, by people's labels. Labels behind it: those of the probes' clean texts, which tuning and "
+    "training saw, and of audits where corrected signals were read; all that was shown, of a reference. FLOPs: of "
+    "fine-tuning, and of sampling where that is part of the method."
 )
 
 
@@ -156,7 +156,8 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     report.add_table(
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
-        f"to ({WORST}, {WORST}). The other judge knows none of the sources whose labels audits reveal.",
+        f"to ({WORST}, {WORST}). The other judge knows none of the sources whose labels audits reveal. A policy that "
+        "stands at a single point is best compared there.",
     )
     report.add_figure(
         trade_off_plot(r),

@@ -15,7 +15,7 @@ from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
 from curation_gym.envs.audits import RefinementConfig
 from curation_gym.envs.base import CurationVectorEnv
-from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
+from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.files import replace_file
@@ -26,34 +26,23 @@ from curation_gym.pools.build import build_pool
 from curation_gym.pools.documents import DocumentSet, document_keys
 from curation_gym.pools.partition import check_evaluation, check_independent, pool_keys
 from curation_gym.pools.pool import Pool
-from curation_gym.scenario import Scenario, merged
-from curation_gym.seeding import seeds_for
+from curation_gym.scenario import Scenario
 from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_reward import Reward
 from experiments.policies import REFERENCES
 from experiments.study import SAMPLE_DIRECTORY, Study, StudyError, tidy
-from experiments.units import MASTER, ROLES, made_for
+from experiments.units import ROLES, made_for
 
 JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY = "judge", "other_judge"
-PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
-"""Info keys whose sums over an episode are the components of its return."""
 READ_AT_ONCE = 128  # sequences, of models small enough
 BEST_OF_K = "raft_as_published"
 UNGUIDED = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
-WITHOUT_MODEL: dict[str, Any] = {
-    "frozen": True,
-    "refinement": None,
-    "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
-}
-"""Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
+UNREFINED = ("heuristic", "static_filter", "raft", "domain_rule")
+"""Policies that read signals as they are: of all labels, only those of the probes that chose among trials helped."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
-SPENT = 0.95
-"""Share of the budget that hyperparameters must spend to be worth an episode with a model: most random thresholds leave
-nearly everything out."""
-Weights = Mapping[str, float]
 
 
 def judge_of(study: Study, *scenarios: Scenario) -> None:
@@ -78,26 +67,6 @@ def documents_of(pool: Pool) -> DocumentSet:
     """Those of a corpus, as they were read and as they were cleaned and cut."""
     assert pool.data is not None
     return DocumentSet(np.append(pool_keys(pool), document_keys(pool.data["text"].to_pylist())))
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Hyperparameters of a policy, each tried in an episode.
-
-    Attributes:
-        weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
-        draws: number of the trial → hyperparameters, in the order in which they are looked at.
-        wanted: how many of them are tried: the first that spend the budget.
-        label: what the policy is called in results.
-    """
-
-    scenario: Scenario
-    policy: str
-    target: str
-    weights: dict[str, float]
-    draws: dict[int, dict[str, float]]
-    wanted: int
-    label: str
 
 
 @dataclass(frozen=True)
@@ -135,44 +104,6 @@ def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-def try_out(trials: Trials, out: Path) -> pd.DataFrame:
-    """What each comes to on the same episode, by components, so that any weights can choose among trials."""
-    scenario, rows = trials.scenario, []
-    kwargs = scenario.kwargs_for("tuning") | {"weights": trials.weights}
-    core = make_core(scenario.env, kwargs)
-    cheap = make_core(scenario.env, merged(kwargs, WITHOUT_MODEL))
-    where = (scenario.name, scenario.env, trials.label)
-    seed, tried = seeds_for(MASTER, "tuning", run=3)[0], 0
-    for index, hyperparameters in trials.draws.items():
-        policy = policy_for(cheap, trials.policy, trials.target, index, hyperparameters)
-        if act(policy, cheap, seed)["tokens"] < SPENT * cheap.task.budget:
-            continue
-        total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
-        values = {f"tuning/{name}": total[name] for name in PARTS}
-        values |= {f"hyperparameter/{name}": value for name, value in hyperparameters.items()}
-        rows += [tidy(*where, index, name, total["tokens"], value) for name, value in values.items()]
-        tried += 1
-        if tried == trials.wanted:
-            break
-    return pd.DataFrame(rows)
-
-
-def chosen(trials: pd.DataFrame, weights: Weights) -> dict[str, float]:
-    """The hyperparameters of the trial after which the probes of the model were best by these weights.
-
-    What a model says and reads is what is judged; what signals say of a selection is left out, since rules that see no
-    model would be chosen by it alone.
-
-    Args:
-        trials: see :func:`try_out`.
-        weights: of the objectives.
-    """
-    wide = trials.pivot(index="seed", columns="metric", values="value")
-    best = wide.loc[sum(weight * wide[f"tuning/model_{name}"] for name, weight in weights.items()).idxmax()].dropna()
-    prefix = "hyperparameter/"
-    return {str(name).removeprefix(prefix): float(v) for name, v in best.items() if str(name).startswith(prefix)}
-
-
 def judged_run(run: Run, out: Path) -> pd.DataFrame:
     """Fine-tune on what the policy selects, and measure the model and the selection."""
     scenario = run.scenario
@@ -208,14 +139,16 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
 def labels_behind(core: LanguageModelSelectionVectorEnv, run: Run) -> int:
     """Human labels that had a part in what a policy selects.
 
-    Those of the audits, which are the same texts in tuning, in training and when it acts, and those by which the
-    probes' clean texts were found, since the return that it was tuned or trained by holds both. A reference sees the
-    label of everything that it is shown.
+    Those by which the probes' clean texts were found, since probes decide on hyperparameters and are part of the
+    return; and, where a policy acts or was trained by signals that audits correct, those of the audits, which are the
+    same texts in tuning, in training and when it acts. A reference sees the label of everything that it is shown.
     """
     if run.policy in REFERENCES:
         return core.config.n_items * core.config.horizon
     if run.policy in UNGUIDED:
         return 0
+    if run.policy in UNREFINED:
+        return core.probes.audits
     audits = [0]
     for role in ROLES:
         kwargs = run.scenario.kwargs_for(role)

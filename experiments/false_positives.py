@@ -25,16 +25,15 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval
 from curation_gym.policy import Policy
 from curation_gym.scenario import Scenario
-from curation_gym.seeding import seeds_for
 from curation_gym.task import Observation
 from experiments import options
+from experiments.dynacure import judged_seeds
 from experiments.dynacure_evaluation import curation
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
 from experiments.study import StudyError, tidy
 from experiments.umc_report import shown
-from experiments.units import MASTER
 
 SEEDS, QUICK_SEEDS = 5, 2
 B2, OURS, LABELS = "static_filter", "dynacure", "labels"
@@ -66,7 +65,7 @@ def main(
     """Rank what the static filter was shown, and count the clean texts that are left out."""
     with options.exits():
         curated = Curated(study)
-        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        judged_on = judged_seeds(seeds or (QUICK_SEEDS if quick else SEEDS))
         own = curated.study_of("false_positives", judged_on, "tokens", {}, out=out, resume=resume, overwrite=overwrite)
         contests = {}
         for scenario in curated.scenarios:

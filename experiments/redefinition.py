@@ -19,14 +19,14 @@ import typer
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
-from curation_gym.seeding import seeds_for
 from experiments import figures, options
+from experiments.dynacure import judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
 from experiments.study import StudyError, tidy
 from experiments.umc_report import shown
-from experiments.units import MASTER, Entrant, train
+from experiments.units import Entrant, train
 
 SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5
@@ -57,12 +57,15 @@ def main(
     """Change the definition of safe in the middle, and watch."""
     with options.exits():
         curated = Curated(study)
-        judged_on = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
+        judged_on = judged_seeds(seeds or (QUICK_SEEDS if quick else SEEDS))
         more = {"unsafe_from": [OLD, NEW], "after": AFTER}
         own = curated.study_of(
             "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
         policies = {scenario.name: curated.policies(scenario, TUNED) for scenario in curated.scenarios}
+        for corpus, found in policies.items():
+            if missing := set(TUNED) - {policy.name for policy in found}:
+                raise StudyError(f"{study} has no {min(missing)} on {corpus} yet; resume it first")
         if OURS not in curated.config["policies"]:
             raise StudyError(f"{study} has no {OURS} to train by the old definition; name a study that has")
         target = curated.config["policies"][OURS]
@@ -122,6 +125,9 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     change = round(AFTER * TENTHS)
     # Budgets are spent at different times: policies are compared where all of them still select.
     reached = [step for step in range(TENTHS) if all(share[step].notna().all() for share in shares.values())]
+    if not reached:
+        report.add_text("In no tenth do all policies select anything.")
+        return
     last = max(reached)
     told = {"before the change": change - 1, "right after": change, f"in tenth {last + 1}": last}
     table = []

@@ -268,7 +268,7 @@ class SelectionVectorEnv(CurationVectorEnv):
         vectors = self.pool.embeddings[self._plan[here]]
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._kept[there] = vectors / np.maximum(norms, 1e-12)
-        self._kept_log_miss[there] = np.log1p(-np.minimum(self._score(*here), 0.999))
+        self._kept_log_miss[there] = np.log1p(-np.clip(self._score(*here), 0.0, 0.999))
         self._selected[rows] += chosen.sum(1)
 
     def _score(self, *where: Any) -> NDArray[np.float32]:

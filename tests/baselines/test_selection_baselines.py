@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from baselines.audit_corrected import AuditCorrected
-from baselines.domain_rule import DomainRule, LabelClean
+from baselines.domain_rule import DomainRule, LabelClean, poured
 from baselines.heuristic import Heuristic
 from baselines.raft import Calibrated, Greedy, Raft, RefinedRaft
 from baselines.reference import Hindsight
@@ -219,8 +221,26 @@ def test_the_rule_per_domain_has_a_threshold_and_a_share_for_each(task: Task) ->
     p, _ = rule.predict(observation)
     np.testing.assert_allclose(p, [0.75, 0.25, 0, 0.75, 0.25, 0], rtol=1e-6)
     late = observation | {"context": np.array([1, 0.5, 2], np.float32)}
-    np.testing.assert_allclose(rule.predict(late)[0], [1, 0.5, 0, 1, 0.5, 0], rtol=1e-6)
+    np.testing.assert_allclose(rule.predict(late)[0], [1, 1, 0, 1, 1, 0], rtol=1e-6)  # of 4, b gets what a lacks
     assert set(DomainRule.search_space(task)) == {f"{what}_{d}" for what in ("threshold", "share") for d in "abc"}
+
+
+@given(
+    total=st.floats(0, 50),
+    shares=st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=3, max_size=3).filter(any),
+    room=st.lists(st.floats(0, 20), min_size=3, max_size=3),
+)
+def test_what_a_domain_has_no_room_for_goes_to_the_others(total: float, shares: list, room: list) -> None:
+    share, most = np.array(shares) / sum(shares), np.array(room)
+    got = poured(np.array([total]), share, most)
+    assert (got <= most).all()
+    assert (got[share == 0] == 0).all()
+    assert got.sum() == pytest.approx(min(total, most[share > 0].sum()))
+    full = np.isclose(got, most)
+    if (~full & (share > 0)).any():  # who has room left gets equally much per share, and no less than who has not
+        level = (got / share.clip(1e-9))[~full & (share > 0)]
+        assert np.ptp(level) <= 1e-6 * max(level.max(), 1)
+        assert (got[full & (share > 0)] / share[full & (share > 0)] <= level.max() + 1e-6).all()
 
 
 def test_the_rule_per_domain_counts_tokens_where_the_budget_does(task: Task) -> None:

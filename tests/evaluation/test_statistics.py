@@ -222,8 +222,9 @@ def test_a_step_curve_is_read_at_or_before() -> None:
 def test_mean_curve_of_curves_on_different_grids() -> None:
     centre, low, high = mean_curve([([0, 10], [0, 1]), ([0, 5], [0, 3])], [0, 5, 10])
     assert centre.tolist() == [0, 1.5, 2]
-    assert low.tolist() == [0, 0, 1]
-    assert high.tolist() == [0, 3, 3]
+    told = [interval(heights) for heights in ([0, 0], [0, 3], [1, 3])]
+    assert low.tolist() == [each.low for each in told]
+    assert high.tolist() == [each.high for each in told]
     with pytest.raises(ValueError, match="before a curve"):
         mean_curve([([1], [0])], [0])
 

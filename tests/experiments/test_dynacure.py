@@ -21,7 +21,7 @@ from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_results import MAIN_POINT
 from experiments.dynacure_reward import Reward
-from experiments.dynacure_runs import PARTS, chosen
+from experiments.dynacure_tuning import PARTS, SPENT, chosen, ranked
 from experiments.false_positives import at_the_recall_of, at_the_tokens_of
 from experiments.study import Failure, Study, tidy
 from tests.texts import sentences
@@ -36,19 +36,22 @@ def test_weights_choose_among_the_same_trials() -> None:
             values["hyperparameter/threshold"] = threshold
         rows += [tidy("c", "e", "p", index, name, 10, value) for name, value in values.items()]
     trials = pd.DataFrame(rows)
-    assert chosen(trials, {"safety": 0.9, "utility": 0.1}) == {"threshold": 0.7}
-    assert chosen(trials, {"safety": 0.1, "utility": 0.9}) == {}, "the defaults were best"
+    in_order = ranked(trials, {"safety": 0.9, "utility": 0.1})
+    assert list(in_order.items()) == [(1, {"threshold": 0.7}), (2, {"threshold": 0.4}), (0, {})]
+    assert next(iter(ranked(trials, {"safety": 0.1, "utility": 0.9}).values())) == {}, "the defaults were best"
+    settled = pd.concat([trials, pd.DataFrame([tidy("c", "e", "p", 2, "chosen/safety 0.7", 90, 1.0)])])
+    assert chosen(settled, "safety 0.7") == {"threshold": 0.4}
+    assert chosen(settled, "safety 0.8") is None
 
 
 def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
     scenario, rows = scenario_of("mixed"), []
-    for index, values in enumerate(
-        [{"tuning/model_utility": 1.5}, {"tuning/model_safety": 0.7, "tuning/model_utility": 0.3}]
-    ):
-        told = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0) | values | {"hyperparameter/floor": index / 10}
+    for index, points in enumerate([["safety 0.5"], ["safety 0.6", "safety 0.7", "safety 0.8", "safety 0.9"]]):
+        told = {"hyperparameter/floor": index / 10} | {f"chosen/{point}": 1.0 for point in points}
         rows += [tidy("mixed", "e", "heuristic", index, name, 10, value) for name, value in told.items()]
     found = points_of(pd.DataFrame(rows), scenario, "heuristic", tuned=True)
     assert found == {"safety 0.5": {"floor": 0.0}, "safety 0.7": {"floor": 0.1}}
+    assert points_of(pd.DataFrame(rows[:-1]), scenario, "heuristic", tuned=True) == {}, "at one, nothing spends"
     assert set(points_of(pd.DataFrame(rows), scenario, "dynacure", tuned=False)) == set(POINTS)
     assert set(points_of(pd.DataFrame(rows), scenario, "none", tuned=False)) == {MAIN_POINT}
 
@@ -61,6 +64,9 @@ def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None
     assert all(sum(weights.values()) == pytest.approx(1) for weights in POINTS.values())
     judged = scenario.kwargs_for("evaluation")
     assert judged["n_items"] * judged["horizon"] < 32_000, "the corpus has hardly more chunks to train on"
+    tried, whole = scenario.kwargs_for("tuning"), scenario_of("mixed").kwargs_for("evaluation")
+    paces = {kwargs["budget"] / kwargs["horizon"] for kwargs in (judged, tried, whole)}
+    assert len(paces) == 1, "a rule that spends the budget in one spends it in all"
     with pytest.raises(ConfigError, match="no corpus 'tweets'; there are mixed, without_tweets"):
         scenario_of("tweets")
 
@@ -223,7 +229,10 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
     tried = results[results["metric"].str.startswith("hyperparameter/")]
     assert {"domain_rule", "heuristic", "raft for safety 0.7"} <= set(tried["policy"])
-    assert (tried["step"] >= dynacure_runs.SPENT * 800).all(), "what doesn't spend the budget isn't tried"
+    assert (tried["step"] >= SPENT * 800).all(), "what doesn't spend the budget isn't tried"
+    settled = results[results["metric"].str.startswith("chosen/")]
+    assert set(settled["policy"]) >= {"domain_rule", "heuristic", "raft for safety 0.7", "raft for safety 0.8"}
+    assert (settled["step"] >= SPENT * 1600).all(), "nor is what doesn't spend a whole episode's budget judged"
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
