@@ -98,10 +98,10 @@ class Curated:
         return status
 
     def policies(self, scenario: Scenario, names: Sequence[str]) -> list[Found]:
-        """Those of ``names`` that the study has tuned or trained.
+        """What the study has tuned or trained of ``names``.
 
         Raises:
-            StudyError: when it has not tuned any yet.
+            StudyError: when one of them is missing.
         """
         parts = self.study / "parts"
         files = [file for work in ("try", "choose") for file in sorted(parts.glob(f"{scenario.name} {work} *.parquet"))]
@@ -116,6 +116,8 @@ class Curated:
                 found.append(Found(name, str(saved), {}))
             elif (hyperparameters := tuned_at(tried, scenario, name, MAIN_POINT)) is not None:
                 found.append(Found(name, targets[name], hyperparameters))
+            else:
+                raise StudyError(f"{self.study} has no {name} on {scenario.name} yet; resume it first")
         return found
 
 

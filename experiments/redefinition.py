@@ -63,9 +63,6 @@ def main(
             "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
         policies = {scenario.name: curated.policies(scenario, TUNED) for scenario in curated.scenarios}
-        for corpus, found in policies.items():
-            if missing := set(TUNED) - {policy.name for policy in found}:
-                raise StudyError(f"{study} has no {min(missing)} on {corpus} yet; resume it first")
         if OURS not in curated.config["policies"]:
             raise StudyError(f"{study} has no {OURS} to train by the old definition; name a study that has")
         target = curated.config["policies"][OURS]
