@@ -30,11 +30,14 @@ METHOD = (
     "Every strategy has the same pool, budget, learner, annotator and seeds; flags, abstentions, first and validation "
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
-    "saved is 1 − that over random's own, where all that was spent stands for a target that was never reached. Area is "
-    "the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels has "
-    "it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. Intervals are "
-    "95 % over paired seeds, which share pool and test split: Student's of means, a percentile bootstrap's of medians. "
-    "A campaign also ends after twice as many pulls as full ones would take; where one did, less than all was spent."
+    "saved is 1 − that over random's own, where all that was spent stands for a target that was never reached. Area "
+    "is the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels "
+    "has it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. "
+    "Intervals are 95 % over paired seeds, which share pool and test split: Student's of means, a percentile "
+    "bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would take; where one did, "
+    "less than all was spent. “uncertainty” is the entropy of a single model, “ensemble_uncertainty” the mean entropy "
+    "of the ensemble's members, “disagreement” the entropy of their mean minus that. Nothing is tuned of any strategy "
+    "but UMC; UMC is told how the validation split is mixed, its rivals make no use of that."
 )
 
 
