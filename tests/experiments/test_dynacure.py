@@ -11,18 +11,25 @@ import yaml
 from typer.testing import CliRunner
 
 from curation_gym.config import ConfigError
-from curation_gym.pools import Pool
 from curation_gym.scenario import scenario_directory
-from experiments import ablations, by_hand, dynacure, dynacure_reward, dynacure_runs, false_positives, redefinition
+from experiments import (
+    ablations,
+    by_hand,
+    dynacure,
+    dynacure_reward,
+    dynacure_runs,
+    dynacure_tuning,
+    false_positives,
+    redefinition,
+)
 from experiments.ablations import CHANGES, CORNERS, changed
-from experiments.by_hand import Rule, selected
+from experiments.by_hand import Rule
 from experiments.dynacure import POINTS, points_of, scenario_of
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_results import MAIN_POINT
 from experiments.dynacure_reward import Reward
-from experiments.dynacure_tuning import PARTS, SPENT, chosen, ranked
-from experiments.false_positives import at_the_recall_of, at_the_tokens_of
+from experiments.dynacure_tuning import PARTS, Candidates, choose, chosen, ranked
 from experiments.study import Failure, Study, tidy
 from tests.texts import sentences
 
@@ -132,6 +139,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
     monkeypatch.setattr(dynacure, "WHOLE", {})
     monkeypatch.setattr(dynacure, "TRIAL", {})
+    monkeypatch.setattr(dynacure_tuning, "SPENT", 0.6)  # whole documents are much of a small budget
     scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
@@ -154,6 +162,19 @@ def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[st
         if len(rows):
             rows.assign(study=study.name).to_parquet(study._part(unit))
     return set(units)
+
+
+def test_the_best_that_spends_a_whole_episodes_budget_is_chosen(small: Path, tmp_path: Path) -> None:
+    scenario = scenario_of("small", str(small))
+    nothing, everything = {"safety": 0.99, "alignment": 0.99}, {"safety": 0.0, "alignment": 0.0}
+
+    def settled(in_order: dict[int, dict[str, float]]) -> pd.DataFrame:
+        about = (scenario, "static_filter", "baselines.static_filter:ClassifierFilter", "safety 0.7")
+        return choose(Candidates(*about, POINTS["safety 0.7"], in_order, "static_filter"), tmp_path)
+
+    rows = settled({4: nothing, 2: everything, 3: everything})
+    assert rows[["policy", "seed", "metric"]].values.tolist() == [["static_filter", 2, "chosen/safety 0.7"]]
+    assert settled({4: nothing}).empty
 
 
 def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
@@ -229,10 +250,12 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
     tried = results[results["metric"].str.startswith("hyperparameter/")]
     assert {"domain_rule", "heuristic", "raft for safety 0.7"} <= set(tried["policy"])
-    assert (tried["step"] >= SPENT * 800).all(), "what doesn't spend the budget isn't tried"
+    assert (tried["step"] >= dynacure_tuning.SPENT * 800).all(), "what doesn't spend the budget isn't tried"
     settled = results[results["metric"].str.startswith("chosen/")]
     assert set(settled["policy"]) >= {"domain_rule", "heuristic", "raft for safety 0.7", "raft for safety 0.8"}
-    assert (settled["step"] >= SPENT * 1600).all(), "nor is what doesn't spend a whole episode's budget judged"
+    assert (settled["step"] >= dynacure_tuning.SPENT * 1600).all(), (
+        "nor is what doesn't spend a whole episode's budget judged"
+    )
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
@@ -265,20 +288,15 @@ def _rank_anew(study: Path, out: Path) -> None:
     wide = results.pivot_table(index="policy", columns="metric", values="value")
     rankings = {"dynacure", "worth", "refined_safety", "labels"}
     assert set(wide.index) == {"static_filter", *rankings, *(f"{name}, at equal recall" for name in rankings)}
-    posts = wide["false_positives/posts"]
-    assert posts["labels"] == posts.min()
-    assert wide.loc["labels", "recall"] == wide["recall"].max()
     at_recall = wide[wide.index.str.endswith("at equal recall")]
-    assert (wide["tokens"].drop(at_recall.index) <= wide.loc["static_filter", "tokens"]).all()
+    at_tokens = wide.drop(at_recall.index)
+    for rankings in (at_tokens, at_recall):
+        bound = rankings[rankings.index.str.startswith("labels")].iloc[0]
+        assert bound["false_positives/posts"] == rankings["false_positives/posts"].min()
+    assert wide.loc["labels", "recall"] == at_tokens["recall"].max()
+    assert (at_tokens["tokens"] <= wide.loc["static_filter", "tokens"]).all()
     assert (at_recall["recall"] >= wide.loc["static_filter", "recall"] - 1e-9).all()
     assert "÷ static_filter" in (out / "report.md").read_text(encoding="utf-8")
-
-
-def test_the_best_of_every_domain_are_taken_at_no_more_tokens() -> None:
-    picked, domain = np.array([1, 0, 1, 0, 0, 1], bool), np.array([0, 0, 0, 1, 1, 1])
-    ranking, price = np.array([0.1, 0.9, 0.5, 0.2, 0.3, 0.1]), np.array([2, 3, 2, 1, 5, 4])
-    selected = at_the_tokens_of(picked, ranking, domain, price)
-    assert selected.tolist() == [False, True, False, False, False, False], "4 tokens pay for 3, and not for 5"
 
 
 def test_what_a_model_says_is_rewarded_by_all_heads_and_read_once(
@@ -313,17 +331,6 @@ def test_what_a_model_says_is_rewarded_by_all_heads_and_read_once(
     )
 
 
-def test_at_equal_recall_as_much_that_is_toxic_is_taken() -> None:
-    rng = np.random.default_rng(0)
-    toxic, domain, price = rng.random(400) < 0.4, rng.integers(3, size=400), rng.integers(1, 9, size=400)
-    picked, ranking = rng.random(400) < 0.3, rng.random(400) - toxic
-    taken = at_the_recall_of(picked, ranking, domain, price, toxic)
-    assert (taken & toxic).sum() <= (picked & toxic).sum()
-    assert price @ taken > price @ picked, "a better ranking takes more before it takes as much that is toxic"
-    share = np.bincount(domain, price * taken) / np.bincount(domain, price * picked)
-    assert share.max() - share.min() < 0.1
-
-
 def test_selections_by_hand_from_corpus_to_report(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = {
         "none": Rule(),
@@ -341,30 +348,6 @@ def test_selections_by_hand_from_corpus_to_report(small: Path, tmp_path: Path, m
     assert np.isfinite(wide["toxicity"]).all()
     assert len(list((tmp_path / "out" / "samples").iterdir())) == 6
     assert "clean left out, posts" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-
-
-def test_rules_take_what_they_say() -> None:
-    n = 400
-    safety, domain = np.random.default_rng(1).permutation(n) / n, np.arange(n) % 4 // 3
-    label = (safety < 0.5).astype(int)
-    pool = Pool(np.eye(n), {"safety": safety}, domain=domain, domain_names=("large", "small"), hidden={"label": label})
-    price, rng = np.full(n, 2), np.random.default_rng(0)
-
-    def taken(budget: int = 200, **rule: Any) -> Any:
-        ids = selected(pool, price, Rule(**rule), budget, rng)
-        assert len(ids) == len(set(ids.tolist())) <= budget / 2
-        return ids
-
-    assert len(taken()) == 100
-    assert safety[taken(top=0.0)].min() == 0.75
-    assert 0.5 <= safety[taken(top=0.5)].min() < 0.6
-    assert label[taken(clean=True)].max() == 0
-    assert np.bincount(domain[taken(shares="corpus", top=0.0)]).tolist() == [75, 25]
-    assert np.bincount(domain[taken(shares="equal")]).tolist() == [50, 50]
-    ids = taken(shares={"large": 0.9, "small": 0.1}, top=0.1)
-    large = np.sort(safety[domain == 0])[::-1]
-    assert np.sort(safety[ids[domain[ids] == 0]])[::-1].tolist() == large[:90].tolist(), "more than the top is needed"
-    assert safety[ids[domain[ids] == 1]].min() >= np.sort(safety[domain == 1])[90]
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
