@@ -16,9 +16,11 @@ WORTHLESS = 0.1
 """A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
 BAND = 2
 """A subset's share of the labels is kept within this factor of its share of what models are to serve."""
+ALLOCATIONS = ("bandit", "equal", "stratified")
 _TIER = 1e-2
 """Of a weight, for each step of urgency: what the ensemble is nearly sure of isn't asked for its subset's sake."""
 _HALVINGS = 30
+Values = NDArray[np.float64]
 
 
 class UMC:
@@ -44,16 +46,28 @@ class UMC:
     Args:
         task: AnnotationAllocation with soft actions; its rewards should lie in [0, 1], and are clipped.
         seed: not used; the policy is deterministic.
+        allocation: what decides among subsets: the ``"bandit"``; ``"equal"``, every θ is 1, so the criteria alone;
+            ``"stratified"``, each pull is of the subset with the fewest labels; or the name of the only subset that
+            is asked about. All but the first are what the bandit is to be compared with.
+        band: factor ≥ 1 within which a subset's share of the labels is kept; None: no band.
 
     Raises:
-        PolicyError: for a task of another kind.
+        PolicyError: for a task of another kind, an unknown allocation, a band below 1.
     """
 
-    def __init__(self, task: Task, *, seed: int | None = None) -> None:
+    def __init__(
+        self, task: Task, *, seed: int | None = None, allocation: str = "bandit", band: float | None = BAND
+    ) -> None:
         if task.family != "allocation" or not isinstance(task.action_space, spaces.Box):
             raise PolicyError(f"UMC needs soft arms: an allocation task with action='soft', {task.env_id} isn't one")
         names = [name.rsplit("/", 1) for name in task.arms]
-        _, self._subset = np.unique([subset for subset, _ in names], return_inverse=True)
+        self._subsets, self._subset = np.unique([subset for subset, _ in names], return_inverse=True)
+        if allocation not in (*ALLOCATIONS, *self._subsets):
+            known = ", ".join((*ALLOCATIONS, *self._subsets))
+            raise PolicyError(f"UMC: allocation must be one of {known}; actual value: {allocation!r}")
+        if band is not None and not band >= 1:
+            raise PolicyError(f"UMC: band must be >= 1, or None for no band; actual value: {band}")
+        self.allocation, self.band = allocation, np.inf if band is None else band
         self._members = np.eye(self._subset.max() + 1)[self._subset]  # (arms, subsets)
         self._covers = np.array([criterion == "coverage" for _, criterion in names])
         self._scale = np.where(self._covers, 1.0, LATER)
@@ -70,17 +84,30 @@ class UMC:
         labels = np.rint(self.task.read(observation, "labels_spent"))
         reward = np.clip(self.task.read(observation, "mean_reward"), 0, 1)
         spent, paid = labels @ self._members, (labels * reward) @ self._members
-        theta = kl_upper_bound(paid, spent)
-        theta = theta[..., self._subset] * (observation["mask"] > 0)
+        offered = observation["mask"] > 0
+        theta = self._theta(paid, spent, offered @ self._members > 0)[..., self._subset] * offered
         weights = np.where(theta < WORTHLESS * theta.max(-1, keepdims=True), 0, theta * self._scale)
         target = self.task.read(observation, "target_share")
         share = (spent / np.maximum(spent.sum(-1, keepdims=True), 1))[..., self._subset]
-        last = np.where((share > BAND * target) & (target > 0), _TIER**2, _TIER)
-        urgency = np.where(self._covers | (share < target / BAND), 1, last)
+        last = np.where((share / self.band > target) & (target > 0), _TIER**2, _TIER)
+        urgency = np.where(self._covers | (share < target / self.band), 1, last)
         return (weights * urgency).astype(np.float32), state
 
+    def _theta(self, paid: Values, spent: Values, offered: NDArray[np.bool_]) -> Values:
+        """What each subset's labels may be worth; all of shape (…, subsets)."""
+        match self.allocation:
+            case "bandit":
+                return kl_upper_bound(paid, spent)
+            case "equal":
+                return np.ones_like(spent)
+            case "stratified":
+                fewest = np.where(offered, spent, np.inf).argmin(-1)
+                return (np.arange(len(self._subsets)) == fewest[..., None]).astype(np.float64)
+            case name:
+                return np.broadcast_to((self._subsets == name).astype(np.float64), spent.shape)
 
-def kl_upper_bound(paid: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def kl_upper_bound(paid: Values, labels: Values) -> Values:
     """The largest q in [mean, 1] with labels · kl(mean, q) ≤ ln Σ labels, by bisection; 1 without labels.
 
     Args:

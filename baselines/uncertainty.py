@@ -19,9 +19,8 @@ class Uncertainty(_WholePool):
     criterion = "entropy"
 
 
-class EnsembleUncertainty(_WholePool):
-    """Entropy of the ensemble's mean (Ens-US). Raises PolicyError when the task has no arm
-    ``all/ensemble_entropy``."""
+class EnsembleEntropy(_WholePool):
+    """Entropy of the ensemble's mean. Raises PolicyError when the task has no arm ``all/ensemble_entropy``."""
 
     criterion = "ensemble_entropy"
 

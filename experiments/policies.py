@@ -21,7 +21,7 @@ POLICIES = {
     "audit_corrected": "baselines.audit_corrected:AuditCorrected",
     "round_robin": "baselines.round_robin:RoundRobin",
     "uncertainty": "baselines.uncertainty:Uncertainty",
-    "ensemble_uncertainty": "baselines.uncertainty:EnsembleUncertainty",
+    "ensemble_entropy": "baselines.uncertainty:EnsembleEntropy",
     "margin": "baselines.uncertainty:Margin",
     "ucb1": "agents.bandits:UCB1",
     "discounted_ucb": "agents.nonstationary:DiscountedUCB",

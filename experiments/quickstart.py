@@ -16,7 +16,7 @@ from experiments import options
 from experiments.contest import compare
 
 POLICIES = {
-    "digits": ["random", "uncertainty", "ensemble_uncertainty", "ucb1"],
+    "digits": ["random", "uncertainty", "ensemble_entropy", "ucb1"],
     "docstrings_coverage": ["random", "static_filter", "raft", "greedy", "ppo", "reference"],
 }
 NEXT = """\

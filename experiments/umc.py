@@ -7,7 +7,6 @@ campaign is the unit of work, an interrupt loses at most the running ones, and `
 each that is finished into docs/results and draws the page of all anew.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,7 @@ from experiments import options, umc_page
 from experiments.publish import RESULTS
 from experiments.publish import publish as put
 from experiments.study import Study, StudyError
-from experiments.umc_campaign import kwargs_for, run_campaign
+from experiments.umc_campaign import budget_of, kwargs_for, run_campaign
 from experiments.umc_page import ABLATED, SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, scenario_page, summary
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
@@ -61,55 +60,52 @@ def main(
             raise StudyError("--publish is for whole studies: leave out --quick, --strategy and --seeds")
         if publish and provenance()["dirty"] is not False:
             raise StudyError("--publish needs a clean clone: commit or remove your changes first")
-        names = scenario or list(ABLATED if ablations else SCENARIOS)
-        chosen = _chosen(strategy, ablations, quick)
-        if out is not None and len(names) > 1:
+        found = [_found(name) for name in scenario or (ABLATED if ablations else SCENARIOS)]
+        chosen = _chosen(strategy, ablations)
+        if out is not None and len(found) > 1:
             raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
         status, results = 0, []
-        for name in names:
-            found = load_scenario(name)
-            if found.env != ENV_ID:
-                raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
-            sized = _sized(found, quick)
+        for each in found:
+            sized = _sized(each, quick)
             core = _core(sized)
             fixed = fixed_arms(core.setting.subsets) if ablations and len(core.setting.subsets) > 1 else {}
             study = _study(sized, core, chosen | fixed, n_seeds, fine_tune, out, resume, overwrite)
             result, failed = _run(study, sized, core, chosen | fixed, jobs)
-            results.append(result)
             status |= failed
+            if result is None:
+                say(f"no campaign of {each.name} was finished; see 'failures' in {study.out}/manifest.json")
+                continue
+            results.append(result)
             if publish and not failed:
-                put(study.out, f"{'ablations_' if ablations else ''}{found.name}")
+                put(study.out, f"{'ablations_' if ablations else ''}{each.name}")
                 if any(RESULTS.glob("umc_*.parquet")):
                     umc_page.draw(RESULTS)
         _print(results)
     raise typer.Exit(status)
 
 
-def _chosen(names: list[str] | None, ablations: bool, quick: bool) -> dict[str, Strategy]:
-    """By name; with ``quick``, those that buy validation labels buy as few as the budget is smaller."""
+def _found(name: str) -> Scenario:
+    """All are looked at before the first is run."""
+    found = load_scenario(name)
+    if found.env != ENV_ID:
+        raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
+    return found
+
+
+def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
     known = STRATEGIES | ABLATIONS
     if unknown := sorted(set(names or ()) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = names or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
-    chosen = {name: known[name] for name in dict.fromkeys(["random", *wanted])}
-    return {name: _smaller(strategy) if quick else strategy for name, strategy in chosen.items()}
-
-
-def _smaller(strategy: Strategy) -> Strategy:
-    if "n_validation" not in strategy.kwargs:
-        return strategy
-    return replace(
-        strategy, kwargs=strategy.kwargs | {"n_validation": int(strategy.kwargs["n_validation"] * QUICK_SHARE)}
-    )
+    return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
 
 
 def _sized(scenario: Scenario, quick: bool) -> Scenario:
     """With ``--quick``, a fifth of the budget."""
     if not quick:
         return scenario
-    budget = int(scenario.kwargs.get("budget", 200) * QUICK_SHARE)
-    return scenario.model_copy(update={"kwargs": scenario.kwargs | {"budget": budget}})
+    return scenario.model_copy(update={"kwargs": scenario.kwargs | {"budget": int(budget_of(scenario) * QUICK_SHARE)}})
 
 
 def _study(
@@ -149,8 +145,8 @@ def _run(
     core: AnnotationAllocationVectorEnv,
     strategies: dict[str, Strategy],
     jobs: int | None,
-) -> tuple[ScenarioResults, int]:
-    """Run the campaigns, write results and report; what was found, and the exit status."""
+) -> tuple[ScenarioResults | None, int]:
+    """Run the campaigns, write results and report; what was found, if anything, and the exit status."""
     several = len(core.setting.subsets) > 1
     judged, picking = study.manifest["seeds"], seeds_for(MASTER, "tuning", n=PICKING)
     fine_tune = study.manifest["config"]["fine_tune"]
@@ -165,7 +161,7 @@ def _run(
     rows, budget = study.results(), core.config.budget
     status = study.finish(rows, budget=budget)
     if not len(rows):
-        raise StudyError(f"no campaign of {scenario.name} was finished; see 'failures' in {study.out}/manifest.json")
+        return None, status
     command = study.manifest["command"]
     result = ScenarioResults(rows, judged, picking, budget, scenario.description, command)
     page = scenario_page(result).add_heading("How this was measured").add_code(command)

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from curation_gym.annotators.agreement import krippendorff_alpha
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
+from curation_gym.envs.annotation_setting import AnnotationAllocationConfig
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.labelling import (
     accuracy,
@@ -52,7 +53,13 @@ def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
     """The environment's arguments: the scenario's, and over them the strategy's."""
     kwargs = scenario.kwargs_for("evaluation")
     learner = kwargs.get("learner", {"kind": "linear"}) | strategy.kwargs.get("learner", {})
-    return kwargs | strategy.kwargs | {"learner": learner}
+    bought = {"n_validation": round(strategy.validation * budget_of(scenario))} if strategy.validation else {}
+    return kwargs | strategy.kwargs | bought | {"learner": learner}
+
+
+def budget_of(scenario: Scenario) -> int:
+    """Labels that a campaign of the scenario may spend."""
+    return int(scenario.kwargs.get("budget", AnnotationAllocationConfig.model_fields["budget"].default))
 
 
 def run_campaign(payload: tuple[Scenario, str, Strategy, int, bool], out: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from curation_gym.evaluation.statistics import (
 )
 from experiments import figures
 from experiments.report import Report
-from experiments.umc_strategies import ABLATIONS
+from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
 OURS, BASE = "umc", "random"
 SINGLE = ("uncertainty", "ensemble_uncertainty")
@@ -30,7 +30,7 @@ METHOD = (
     "Every strategy has the same pool, budget, learner, annotator and seeds; flags, abstentions, first and validation "
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
-    "saved is 1 − that over random's own, where all that was spent stands for a target that was never reached. Area "
+    "saved is 1 − that over random's own, where the whole budget stands for a target that was never reached. Area "
     "is the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels "
     "has it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. "
     "Intervals are 95 % over paired seeds, which share pool and test split: Student's of means, a percentile "
@@ -107,19 +107,24 @@ class ScenarioResults:
         return savings(self.curves(strategy), self.curves(BASE), target)
 
     def best_other(self) -> str | None:
-        """The strategy with the largest area on the picking seeds, UMC and its ablations apart."""
-        rivals = [
-            s
-            for s in self.strategies
-            if s != OURS and s not in ABLATIONS and all((s, seed) in self._curves for seed in self.picking)
-        ]
-        if not self.picking or not rivals:
+        """The strategy with the largest area on the picking seeds, UMC and its ablations apart.
+
+        None when one that every scenario can have is missing: the best of a few isn't the best.
+        """
+        others = {s: strategy for s, strategy in STRATEGIES.items() if s != OURS}
+        rivals = [s for s in self.strategies if s in others and all((s, seed) in self._curves for seed in self.picking)]
+        if not self.picking or any(s not in rivals for s, strategy in others.items() if not strategy.domains):
             return None
         return max(rivals, key=lambda s: float(self.areas(s, self.picking).mean()))
 
     def ahead_of(self, other: str, ours: str = OURS) -> Estimate:
         """Area of UMC minus another's, paired by seed."""
         return paired_difference([self.areas(ours)], [self.areas(other)])
+
+    def same_as(self, other: str, ours: str = OURS) -> bool:
+        """Whether UMC and another had the same test accuracy after every label, under every seed."""
+        pairs = zip(self.curves(ours), self.curves(other), strict=True)
+        return all(all(map(np.array_equal, own, their)) for own, their in pairs)
 
     def last(self, metric: str) -> dict[str, NDArray[np.float64]]:
         """Strategy → the last value of a metric, per judged seed that has it; without strategies that lack one."""
@@ -169,7 +174,7 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
         "auc": "AUC",
         "ood_auroc": "OOD AUROC",
         "worst_domain_accuracy": "worst domain",
-        "drifted_accuracy": "after the drift",
+        "drifted_accuracy": "on what arrives last",
         "domain_entropy": "domain entropy",
         "domain_gini": "Gini",
         "flags": "flags",

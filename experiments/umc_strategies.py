@@ -20,12 +20,14 @@ class Strategy:
         kwargs: of the environment, over the scenario's.
         hyperparameters: of the policy.
         domains: whether it needs a pool of several domains.
+        validation: share of the budget that buys validation labels.
     """
 
     policy: str
     kwargs: dict[str, Any]
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     domains: bool = False
+    validation: float = 0.0
 
 
 def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
@@ -33,9 +35,16 @@ def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
     return Strategy(_ONE_ARM, arm, {"arm": f"all/{criterion}"})
 
 
-def _umc(**kwargs: Any) -> Strategy:
+def _umc(hyperparameters: dict[str, Any] | None = None, *, validation: float = 0.0, **kwargs: Any) -> Strategy:
     arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "auto"}
-    return Strategy("agents.umc:UMC", {**arms, "reward": {"answered": 1.0}, **kwargs})
+    given = {**arms, "reward": {"answered": 1.0}, **kwargs}
+    return Strategy("agents.umc:UMC", given, hyperparameters or {}, validation=validation)
+
+
+def _umc_by(part: str, validation: float = 0.0) -> Strategy:
+    """UMC paid by a gain or a reduction. Those of a campaign sum to at most 1, and it has about 100 pulls: times 100,
+    a pull at that pace is worth 1, and the bandit, whose rewards are to lie in [0, 1], can tell one from another."""
+    return _umc(reward={part: 100.0}, validation=validation)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -73,25 +82,31 @@ ABLATIONS: dict[str, Strategy] = {
     "umc_by_ratio": _umc(criteria=["coverage", "ratio"]),
     "umc_without_clustering": _umc(criteria=["margin"]),
     "umc_without_diversity": _umc(select="best"),
-    "umc_without_bandit": _umc(subsets="all"),
+    "umc_without_bandit": _umc({"allocation": "equal"}),
+    "umc_without_band": _umc({"band": None}),
     # Chosen by one model; what was bought is judged by the ensemble, as everywhere.
     "umc_without_ensemble": _umc(criteria=["coverage", "single_margin"]),
-    "umc_by_cluster": _umc(subsets="clusters"),
+    # Clusters have no share that is to be kept: nobody knows which of them models are to serve.
+    "umc_by_cluster": _umc({"band": None}, subsets="clusters"),
     "umc_by_correction": _umc(reward={"corrected": 1.0}),
     "umc_by_novelty": _umc(reward={"novelty": 1.0}),
-    "umc_by_reduction": _umc(reward={"uncertainty_reduction": 1.0}),
-    "umc_by_similar_reduction": _umc(reward={"similar_reduction": 1.0}),
-    "umc_by_gain": _umc(reward={"validation_gain": 1.0}, n_validation=150),
-    "umc_by_domain_gain": _umc(reward={"domain_gain": 1.0}, n_validation=150),
+    "umc_by_reduction": _umc_by("uncertainty_reduction"),
+    "umc_by_similar_reduction": _umc_by("similar_reduction"),
+    "umc_by_gain": _umc_by("validation_gain", validation=0.05),
+    "umc_by_domain_gain": _umc_by("domain_gain", validation=0.05),
 }
 """UMC with one thing changed."""
 
 ALLOCATIONS = ("stratified", "stratified_margin", "margin")
-"""How a budget can be divided without a bandit, compared with it beside the fixed arms."""
+"""How a budget can be divided without a bandit, compared with it beside the arms of :func:`fixed_arms`."""
 FIXED = "only "
+EQUAL_SHARES = "umc_stratified"
 
 
 def fixed_arms(domains: tuple[str, ...]) -> dict[str, Strategy]:
-    """The arms among which UMC's bandit chooses, each pulled always."""
-    arms = {"subsets": "domains", "criteria": ["margin"]}
-    return {f"{FIXED}{name}": Strategy(_ONE_ARM, arms, {"arm": f"{name}/margin"}) for name in domains}
+    """UMC that always asks about one domain, for each, and that gives all of them equal shares.
+
+    They ask by the same criteria and select alike, so that what the bandit adds is who is asked about.
+    """
+    arms = {f"{FIXED}{name}": _umc({"allocation": name}) for name in domains}
+    return arms | {EQUAL_SHARES: _umc({"allocation": "stratified"})}

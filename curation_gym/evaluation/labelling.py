@@ -252,7 +252,8 @@ def savings(
     1 − median(policy) / median(baseline) of the labels at which curves first reach the target, over paired seeds;
     the mean of it over several targets. Negative when the policy needs more. A target that a curve never reaches
     makes no saving: of the baseline, what it spent in all stands for what it would have needed, so the estimate is
-    a lower bound; of the policy, what it spent in all or what the baseline needed, whichever is more.
+    a lower bound; of the policy, what it spent in all or the baseline did, whichever is more, so that one that stops
+    early without having arrived isn't rewarded for it.
     With curves that all end at one budget, this is :func:`curation_gym.evaluation.statistics.savings`.
 
     Args:
@@ -304,11 +305,12 @@ def _labels_needed(
             f"{len(labels_policy)} and {len(labels_baseline)} curves, {len(goals)} targets"
         )
     needed = _needed(labels_baseline, goals)
-    base = np.minimum(needed, _ends(labels_baseline))
+    ends = _ends(labels_baseline)
+    base = np.minimum(needed, ends)
     if not (base > 0).all():
         raise ValueError("the baseline reaches a target with no label at all; there is nothing to save")
     own = _needed(labels_policy, goals)
-    return np.stack([np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), base)), base])
+    return np.stack([np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), ends)), base])
 
 
 def _needed(curves: Curves, targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,22 +84,25 @@ def test_it_asks_for_less_junk_than_the_criterion_alone_and_shares_a_weight_per_
     assert flags["umc"] < 0.6 * flags["margin"]
 
 
+class Told:
+    """A task of four subsets whose observation holds its columns as they are."""
+
+    family, action_space, env_id = "allocation", spaces.Box(0, 1, (8,), np.float32), "told"
+    arms = tuple(f"{subset}/{criterion}" for subset in "abcd" for criterion in ("coverage", "margin"))
+
+    def read(self, observation: dict[str, np.ndarray], name: str) -> np.ndarray:
+        return observation[name]
+
+
 @given(labels=counts, served=counts)
 def test_who_has_less_than_half_its_share_is_asked_first_and_who_has_twice_as_much_last(
     labels: np.ndarray, served: np.ndarray
 ) -> None:
-    class Told:
-        family, action_space, env_id = "allocation", spaces.Box(0, 1, (8,), np.float32), "told"
-        arms = tuple(f"{subset}/{criterion}" for subset in "abcd" for criterion in ("coverage", "margin"))
-
-        def read(self, observation: dict[str, np.ndarray], name: str) -> np.ndarray:
-            return observation[name]
-
     target = served / np.maximum(served.sum(1, keepdims=True), 1)
     spent = np.zeros((3, 8))
     spent[:, 1::2] = labels
-    told = {"labels_spent": spent, "mean_reward": np.ones((3, 8)), "target_share": np.repeat(target, 2, 1)}
-    weights, _ = UMC(Told()).predict(told | {"mask": np.ones((3, 8), np.int8)})
+    seen = {"labels_spent": spent, "mean_reward": np.ones((3, 8)), "target_share": np.repeat(target, 2, 1)}
+    weights, _ = UMC(Told()).predict(seen | {"mask": np.ones((3, 8), np.int8)})
     np.testing.assert_array_equal(weights[:, 0::2], 1)
     share = labels / np.maximum(labels.sum(1, keepdims=True), 1)
     for weight, got, asked in zip(weights[:, 1::2], share, target, strict=True):
@@ -110,6 +113,44 @@ def test_who_has_less_than_half_its_share_is_asked_first_and_who_has_twice_as_mu
                 assert weight[sooner].min() > 50 * weight[later].max()
         for tier in (first, fair, last):
             assert len(np.unique(weight[tier])) <= 1
+
+
+def told(labels: list[int], mean: list[float], target: list[float], left: list[int]) -> dict[str, np.ndarray]:
+    """Everything is of the arms by margin, but for what both arms of a subset share."""
+    columns = {"labels_spent": np.kron(labels, [0, 1]), "mean_reward": np.repeat(mean, 2)}
+    return columns | {"target_share": np.repeat(target, 2), "mask": np.repeat(left, 2)}
+
+
+def test_what_a_bandit_is_compared_with_asks_by_the_same_criteria() -> None:
+    seen = told([60, 20, 10, 10], [1.0, 0.0, 1.0, 1.0], [0.25] * 4, [1, 1, 1, 0])
+    equal, _ = UMC(Told(), allocation="equal", band=None).predict(seen)
+    assert (equal[0::2] == [1, 1, 1, 0]).all()
+    assert len(set(equal[1:6:2])) == 1, "alike, whatever they were worth and have"
+    stratified, _ = UMC(Told(), allocation="stratified").predict(seen)
+    assert np.flatnonzero(stratified).tolist() == [4, 5], "the fewest labels of those that have a sample left"
+    only, _ = UMC(Told(), allocation="b").predict(seen)
+    assert np.flatnonzero(only).tolist() == [2, 3], "though its labels were worth nothing"
+    dry, _ = UMC(Told(), allocation="d").predict(seen)
+    assert not dry.any(), "and nothing else when it is exhausted"
+    for weights in (equal, stratified, only):
+        assert (weights[1::2][weights[0::2] > 0] <= LATER).all()
+
+
+def test_without_a_band_shares_are_nobodys_concern() -> None:
+    seen = told([90, 1, 5, 4], [1.0] * 4, [0.25, 0.25, 0.5, 0.0], [1] * 4)
+    banded, _ = UMC(Told()).predict(seen)
+    free, _ = UMC(Told(), band=None).predict(seen)
+    assert len(set(banded[1::2])) == 3
+    assert len(set(free[1::2])) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [({"allocation": "fair"}, "one of bandit, equal, stratified, a, b, c, d"), ({"band": 0.5}, "band must be >= 1")],
+)
+def test_wrong_options_are_named(wrong: dict[str, object], complaint: str) -> None:
+    with pytest.raises(PolicyError, match=complaint):
+        UMC(Told(), **wrong)
 
 
 def test_labels_follow_what_is_to_be_served_where_the_pool_is_mixed_otherwise() -> None:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from baselines.constant_arm import ConstantArm
 from baselines.lookahead import Lookahead
 from baselines.round_robin import RoundRobin
-from baselines.uncertainty import EnsembleUncertainty, Margin, Uncertainty
+from baselines.uncertainty import EnsembleEntropy, Margin, Uncertainty
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.policy import Policy, PolicyError
@@ -41,7 +41,7 @@ def core() -> AnnotationAllocationVectorEnv:
 
 @pytest.mark.parametrize(
     ("policy", "arm"),
-    [(Uncertainty, "all/entropy"), (EnsembleUncertainty, "all/ensemble_entropy"), (Margin, "all/margin")],
+    [(Uncertainty, "all/entropy"), (EnsembleEntropy, "all/ensemble_entropy"), (Margin, "all/margin")],
 )
 def test_single_strategies_are_constant_arms(core: CurationVectorEnv, policy: type[Policy], arm: str) -> None:
     batch, _ = core.reset(seed=0)

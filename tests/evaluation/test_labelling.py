@@ -248,7 +248,7 @@ def test_an_unreached_target_never_helps() -> None:
     assert savings([FLAT], [FLAT], 0.9).value == 0
     assert savings([FAST], [FLAT], 0.9).value == 0.75  # a lower bound
     brief = curve((50, 0.5), (60, 0.6))
-    assert savings([brief], [SLOW], 0.9).value == 0  # giving up early is no saving
+    assert savings([brief], [SLOW], 0.9).value == -1  # giving up early counts like never arriving
     assert savings([brief], [FLAT], 0.9).value == 0
     assert savings([SLOW], [brief], 0.9).value == pytest.approx(1 - 100 / 60)
 

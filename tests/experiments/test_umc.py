@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import experiments.umc
 import experiments.umc_page
+import experiments.umc_report
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.statistics import paired_difference
@@ -42,6 +43,13 @@ def curve(policy: str, seed: int, accuracies: list[float]) -> list[tuple[object,
     ]
 
 
+@pytest.fixture
+def three_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study whose strategies are those that are made up below."""
+    few = {name: STRATEGIES[name] for name in ("random", "margin", "badge", "umc")}
+    monkeypatch.setattr(experiments.umc_report, "STRATEGIES", few)
+
+
 def made_up() -> ScenarioResults:
     rows = []
     for seed in (1, 2, 3, 8, 9):
@@ -63,6 +71,7 @@ def test_savings_are_measured_to_randoms_own_accuracy() -> None:
     assert r.saved("umc", 0.5).value == pytest.approx(1 - 10 / 20)
 
 
+@pytest.mark.usefixtures("three_rivals")
 def test_the_best_other_strategy_is_picked_on_other_seeds() -> None:
     r = made_up()
     assert r.areas("margin").mean() > r.areas("badge").mean()
@@ -70,6 +79,13 @@ def test_the_best_other_strategy_is_picked_on_other_seeds() -> None:
     assert r.ahead_of("badge").value == pytest.approx((0.2 + 0.1 + 0.1) / 4)
 
 
+def test_the_best_of_a_few_is_not_the_best_other_strategy() -> None:
+    assert made_up().best_other() is None
+    (row,) = summary([made_up()]).to_dict("records")
+    assert (row["best other"], row["area − best other"]) == ("–", "–")
+
+
+@pytest.mark.usefixtures("three_rivals")
 def test_tables_name_every_strategy() -> None:
     r = made_up()
     assert set(headline(r)["strategy"]) == set(r.strategies)
@@ -79,11 +95,10 @@ def test_tables_name_every_strategy() -> None:
 
 @pytest.mark.parametrize("name", [*STRATEGIES, *ABLATIONS])
 def test_every_strategy_makes_an_environment_on_a_packaged_scenario(name: str) -> None:
-    scenario = load_scenario("umc_digits")
-    scenario = scenario.model_copy(update={"kwargs": scenario.kwargs | {"budget": 400}})
     strategy = (STRATEGIES | ABLATIONS)[name]
-    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
+    core = AnnotationAllocationVectorEnv(1, **kwargs_for(load_scenario("umc_digits"), strategy))
     make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
+    assert core.config.n_validation == (15 if "gain" in name else 0), "a twentieth of the budget"
 
 
 def made(rows: pd.DataFrame) -> ScenarioResults:
@@ -251,8 +266,21 @@ def test_the_bandit_is_compared_with_the_best_single_arm() -> None:
         )
     r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2, 3], picking=[], budget=40)
     (row,) = experiments.umc_page.bandit_table([r]).to_dict("records")
-    assert (row["best arm"], row["UMC − best arm"]) == ("margin", "0.075 [0.075, 0.075]")
+    assert (row["best arm"], row["UMC − margin"]) == ("only banking", "0.075 [0.075, 0.075]")
+    assert row["UMC − best arm"].startswith("0.375")
     assert row["UMC − stratified"] == "–"
+
+
+def test_what_changed_nothing_is_told_as_the_same() -> None:
+    rows = []
+    for seed in (1, 2):
+        rows += curve("umc", seed, [0.1, 0.6, 0.7]) + curve("umc_without_bandit", seed, [0.1, 0.6, 0.7])
+        rows += curve("umc_without_band", seed, [0.1, 0.6, 0.8])
+    r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=20)
+    table = experiments.umc_page.ablation_table([r]).set_index("ablation")["made_up"]
+    assert table["umc_without_bandit"] == "same"
+    assert table["umc_without_band"] == "0.000 [0.000, 0.000]", "as large an area isn't the same curve"
+    assert table["umc_by_gain"] == "–"
 
 
 def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
@@ -272,6 +300,7 @@ def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
         "umc",
         "only one",
         "only other",
+        "umc_stratified",
     }
 
 
