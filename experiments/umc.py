@@ -7,6 +7,7 @@ campaign is the unit of work, an interrupt loses at most the running ones, and `
 each that is finished into docs/results and draws the page of all anew.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,13 @@ from curation_gym.config import ConfigError
 from curation_gym.console import console, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.provenance import provenance
-from curation_gym.scenario import Scenario, load_scenario
+from curation_gym.scenario import Scenario, load_scenario, scenario_names
 from curation_gym.seeding import seeds_for
 from experiments import options, umc_page
 from experiments.publish import RESULTS
 from experiments.publish import publish as put
 from experiments.study import Study, StudyError
-from experiments.umc_campaign import budget_of, kwargs_for, run_campaign
+from experiments.umc_campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
 from experiments.umc_page import ABLATED, SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, scenario_page, summary
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
@@ -37,14 +38,17 @@ SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
 def main(
     scenario: Annotated[
         list[str] | None,
-        typer.Option("--scenario", "-s", help="Name or YAML path; repeatable. Default: all that the page is of."),
+        typer.Option(
+            "--scenario", "--pool", "-s", help="Name, with or without umc_, or YAML path; repeatable. All by default."
+        ),
     ] = None,
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
     ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="Instead: UMC with one thing changed.")] = False,
     fine_tune: Annotated[
-        int, typer.Option(min=0, help="Seeds in which a small transformer is fine-tuned on what was bought (texts).")
+        int,
+        typer.Option(min=0, help="Seeds, at least 2, in which a small transformer is fine-tuned on the texts bought."),
     ] = 0,
     publish: Annotated[bool, typer.Option("--publish", help="Put what is finished into docs/results.")] = False,
     seeds: options.Seeds = None,
@@ -60,6 +64,8 @@ def main(
             raise StudyError("--publish is for whole studies: leave out --quick, --strategy and --seeds")
         if publish and provenance()["dirty"] is not False:
             raise StudyError("--publish needs a clean clone: commit or remove your changes first")
+        if fine_tune == 1:
+            raise StudyError("--fine-tune 1: one seed has no interval; give at least 2")
         found = [_found(name) for name in scenario or (ABLATED if ablations else SCENARIOS)]
         chosen = _chosen(strategy, ablations)
         if out is not None and len(found) > 1:
@@ -70,8 +76,8 @@ def main(
             sized = _sized(each, quick)
             core = _core(sized)
             fixed = fixed_arms(core.setting.subsets) if ablations and len(core.setting.subsets) > 1 else {}
-            study = _study(sized, core, chosen | fixed, n_seeds, fine_tune, out, resume, overwrite)
-            result, failed = _run(study, sized, core, chosen | fixed, jobs)
+            study = _study(sized, core, chosen | fixed, n_seeds, 0 if ablations else PICKING, out, resume, overwrite)
+            result, failed = _run(study, sized, core, chosen | fixed, fine_tune, jobs)
             status |= failed
             if result is None:
                 say(f"no campaign of {each.name} was finished; see 'failures' in {study.out}/manifest.json")
@@ -87,7 +93,8 @@ def main(
 
 def _found(name: str) -> Scenario:
     """All are looked at before the first is run."""
-    found = load_scenario(name)
+    whole_name = f"umc_{name}"
+    found = load_scenario(whole_name if whole_name in scenario_names() else name)
     if found.env != ENV_ID:
         raise ConfigError(f"scenario {found.name!r} is of {found.env}; this study spends budgets of {ENV_ID}")
     return found
@@ -113,7 +120,7 @@ def _study(
     core: AnnotationAllocationVectorEnv,
     strategies: dict[str, Strategy],
     n_seeds: int,
-    fine_tune: int,
+    picking: int,
     out: Path | None,
     resume: bool,
     overwrite: bool,
@@ -123,8 +130,7 @@ def _study(
         "strategies": {name: vars(strategy) for name, strategy in strategies.items()},
         "pool": core.task.pool_fingerprint,
         "seeds": n_seeds,
-        "picking_seeds": PICKING,
-        "fine_tune": fine_tune,
+        "picking_seeds": picking,
         "master": MASTER,
     }
     return Study(
@@ -144,22 +150,27 @@ def _run(
     scenario: Scenario,
     core: AnnotationAllocationVectorEnv,
     strategies: dict[str, Strategy],
+    fine_tune: int,
     jobs: int | None,
 ) -> tuple[ScenarioResults | None, int]:
     """Run the campaigns, write results and report; what was found, if anything, and the exit status."""
     several = len(core.setting.subsets) > 1
-    judged, picking = study.manifest["seeds"], seeds_for(MASTER, "tuning", n=PICKING)
-    fine_tune = study.manifest["config"]["fine_tune"]
-    units = {
-        f"{name} {role} {index}": (scenario, name, strategy, seed, role == "judged" and index < fine_tune)
-        for role, role_seeds in (("judged", judged), ("picking", picking))
-        for index, seed in enumerate(role_seeds)
-        for name, strategy in strategies.items()
-        if (several or not strategy.domains) and (role == "judged" or name in STRATEGIES)
-    }
-    study.run(run_campaign, units, jobs=jobs, title=scenario.name)
+    judged = study.manifest["seeds"]
+    picking = seeds_for(MASTER, "tuning", n=study.manifest["config"]["picking_seeds"])
+    fitting = {name: strategy for name, strategy in strategies.items() if several or not strategy.domains}
+
+    def units(role: str, seeds: Sequence[int]) -> dict[str, Payload]:
+        return {
+            f"{name} {role} {index}": (scenario, name, strategy, seed)
+            for index, seed in enumerate(seeds)
+            for name, strategy in fitting.items()
+        }
+
+    study.run(run_campaign, units("judged", judged) | units("picking", picking), jobs=jobs, title=scenario.name)
+    if fine_tune:
+        study.run(run_fine_tuning, units("fine-tuned", judged[:fine_tune]), jobs=jobs, title="fine-tuning")
     rows, budget = study.results(), core.config.budget
-    status = study.finish(rows, budget=budget)
+    status = study.finish(rows, budget=budget, fine_tuned=fine_tune)
     if not len(rows):
         return None, status
     command = study.manifest["command"]

@@ -1,5 +1,6 @@
 """One campaign of the study of annotation budgets: a strategy spends a budget under one seed, and what that bought."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from curation_gym.policy import make_policy
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from curation_gym.signals.uncertainty import MEASURES
-from experiments.study import tidy
+from experiments.study import COLUMNS, tidy
 from experiments.umc_strategies import Strategy
 
 CHECKPOINTS = (0.1, 0.25, 0.5, 1.0)
@@ -46,6 +47,8 @@ TRANSFORMER = {
 """Fine-tuned whole on what was bought, in few epochs: this is done for every strategy, on a CPU."""
 PLAIN_LEARNER = {"kind": "linear", "members": 1, "class_weight": "balanced"}
 SHOTS = (0, 5)
+Payload = tuple[Scenario, str, Strategy, int]
+"""Scenario, the strategy's name and what it is, seed."""
 LATE = 0.9  # what arrives last, after this share of the candidates, is what a drift leads to
 
 
@@ -62,37 +65,52 @@ def budget_of(scenario: Scenario) -> int:
     return int(scenario.kwargs.get("budget", AnnotationAllocationConfig.model_fields["budget"].default))
 
 
-def run_campaign(payload: tuple[Scenario, str, Strategy, int, bool], out: Path) -> pd.DataFrame:
-    """A unit of the study; tidy rows. The last of the payload: whether to fine-tune a transformer at the end."""
-    scenario, name, strategy, seed, fine_tune = payload
-    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
-    policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
-    observation, info = core.reset(seed=[seed])
+def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
+    """A unit of the study; tidy rows."""
+    scenario, name, strategy, seed = payload
     rows: list[dict[str, Any]] = []
 
     def note(metrics: dict[str, float]) -> None:
-        spent = core.campaign(0).spent
         known = {metric: value for metric, value in metrics.items() if not np.isnan(value)}
-        rows.extend(tidy(scenario.name, scenario.env, name, seed, metric, spent, v) for metric, v in known.items())
+        rows.extend(
+            tidy(scenario.name, scenario.env, name, seed, metric, campaign.spent, v) for metric, v in known.items()
+        )
 
-    note({"test_accuracy": float(info["test_accuracy"][0])})
-    due = [share * core.config.budget for share in CHECKPOINTS]
-    done = False
-    while not done:
-        actions, _ = policy.predict(observation)
-        observation, _, terminated, _, info = core.step(actions)
-        done = bool(terminated[0])
-        campaign = core.campaign(0)
-        note({"test_accuracy": float(info["test_accuracy"][0])})
+    due = [share * budget_of(scenario) for share in CHECKPOINTS]
+    for campaign, test_accuracy, done in _pulls(scenario, strategy, seed):
+        note({"test_accuracy": test_accuracy})
         while due and (campaign.spent >= due[0] or done):
             due.pop(0)
             note(bought(campaign))
     note(successors(campaign, seed))
     note(left_out(campaign))
-    if fine_tune:
-        note(fine_tuned(campaign, seed))
-    core.close()
     return pd.DataFrame(rows)
+
+
+def run_fine_tuning(payload: Payload, out: Path) -> pd.DataFrame:
+    """A unit of the study: the same campaign, and a transformer fine-tuned on what it bought; tidy rows."""
+    scenario, name, strategy, seed = payload
+    *_, (campaign, _, _) = _pulls(scenario, strategy, seed)
+    found = fine_tuned(campaign, seed)
+    return pd.DataFrame(
+        [tidy(scenario.name, scenario.env, name, seed, metric, campaign.spent, v) for metric, v in found.items()],
+        columns=COLUMNS[1:],
+    )
+
+
+def _pulls(scenario: Scenario, strategy: Strategy, seed: int) -> Iterator[tuple[Campaign, float, bool]]:
+    """Spend a budget: the campaign, its test accuracy and whether it is over, at the start and after every pull."""
+    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
+    policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
+    observation, info = core.reset(seed=[seed])
+    yield core.campaign(0), float(info["test_accuracy"][0]), False
+    done = False
+    while not done:
+        actions, _ = policy.predict(observation)
+        observation, _, terminated, _, info = core.step(actions)
+        done = bool(terminated[0])
+        yield core.campaign(0), float(info["test_accuracy"][0]), done
+    core.close()
 
 
 def bought(campaign: Campaign) -> dict[str, float]:

@@ -131,7 +131,9 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
         return np.stack([none if campaign is None else campaign.offer.samples() for campaign in self._campaigns])
 
     def _mask(self) -> NDArray[np.int8]:
-        return (self._left() > 0).astype(np.int8)
+        none = np.zeros(self.task.n_items, np.bool_)
+        open_arms = [none if campaign is None else campaign.offer.open() for campaign in self._campaigns]
+        return np.stack(open_arms).astype(np.int8)
 
     def _observe(self, out: Arrays) -> None:
         cfg, task = self.config, self.task
@@ -153,7 +155,7 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
             out["context"][row, 5] = campaign.last_reward / task.context[5].bound
         self._ledger.write(out["item"][..., measured:state], self._columns, self._step, left / candidates)
         out["context"][:, 1] = 1 - self._step / cfg.horizon
-        out["mask"][:] = left > 0
+        out["mask"][:] = self._mask()
         space = self.single_observation_space["item"]  # type: ignore[index]
         # Means of what is in bounds are in bounds too, but for rounding.
         np.clip(out["item"], space.low, space.high, out=out["item"])
@@ -219,7 +221,7 @@ class AnnotationAllocationEnv(CurationEnv):
     ## Action space
     ``action="hard"``: ``Discrete(n_arms)``, the arm of this pull. ``action="soft"``: ``Box(0, 1,
     (n_arms,))``, a weight per arm; a sample's score is Σ over its arms of weight × criterion, and
-    only samples of an arm with a weight above 0 are taken. A hard pull of an exhausted arm, and weights that
+    only samples of an arm with a weight above 0 are taken. A hard pull of an arm that is masked, and weights that
     leave no sample (all 0), use a pull, pay 0, cost no label and set ``info["invalid"]``.
 
     ## Observation space
@@ -235,16 +237,16 @@ class AnnotationAllocationEnv(CurationEnv):
     | | criterion=NAME: 1 for the arm's own, when there are several |
     | context (6,) | budget_left, steps_left, labelled_fraction |
     | | mean_entropy (ensemble_entropy) and mean_disagreement of all that is offered; pull_reward, the last |
-    | mask (n_arms,) | 1 while the arm offers a sample |
+    | mask (n_arms,) | 1 while a pull of the arm would ask about a sample |
 
     Offered are candidates that weren't asked about, have arrived (a pool's ``arrival`` is the share of the budget that
     is spent by then) and, with ``score_batch``, were drawn to be scored. Columns that are means are 0 for an exhausted
     arm. What models are to serve is told by the domains of the validation split, without its labels: the share that a
     domain has of it, spread evenly over the domain's candidates; all subsets together have 1, or 0 without validation
-    samples of any domain that can be asked about. ``arm_features="state"`` leaves out embedding, signals and metadata,
-    so that a policy can be trained on some pools (``more_pools``) and act on another; uncertainties are shares of their
-    bound on each. Divide-by bounds are in ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation
-    answers belong to none.
+    samples of any domain that can be asked about; a domain none of whose samples has arrived has none yet.
+    ``arm_features="state"`` leaves out embedding, signals and metadata, so that a policy can be trained on some pools
+    (``more_pools``) and act on another; uncertainties are shares of their bound on each. Divide-by bounds are in
+    ``env.task``. Arms are named SUBSET/CRITERION; the first and the validation answers belong to none.
 
     ## Rewards
     Σ over the parts of weight × part, by ``reward``. Gains and reductions can be negative, so a pull's reward lies
@@ -266,7 +268,8 @@ class AnnotationAllocationEnv(CurationEnv):
     ``info``: ``raw_reward`` (the same number), the parts (0 for a gain without validation answers), ``labels_spent``
     (of the budget, so far), ``flags`` (in this pull), ``seconds`` (of the annotator's time, in this pull),
     ``test_accuracy`` (of the ensemble's mean on the test samples in scope; NaN between evaluations; for
-    evaluation only, part of no observation and no reward), ``invalid``. A reset has ``labels_spent``, ``flags``
+    evaluation only, part of no observation and no reward), ``invalid``, ``stopped`` (why the stopping rule ended
+    the campaign; empty unless it did). A reset has ``labels_spent``, ``flags``
     and ``test_accuracy``.
 
     ## Starting state
@@ -277,8 +280,8 @@ class AnnotationAllocationEnv(CurationEnv):
 
     ## Episode end
     Terminated when the budget doesn't pay for another answer (the last pull may be smaller), when ``horizon`` pulls
-    were used, when nothing is offered, or when the ``stopping`` rule says so. Never truncated. The horizon is twice
-    the number of full pulls that spend the budget; pulls, steps_since_pull and steps_left are shares of it.
+    were used, when no arm would ask about a sample, or when the ``stopping`` rule says so. Never truncated. The horizon
+    is twice the number of full pulls that spend the budget; pulls, steps_since_pull and steps_left are shares of it.
 
     ## Arguments
     | name | default | meaning |

@@ -42,7 +42,8 @@ class Offer:
         self._covered = np.zeros(0, np.bool_)
         self._from_centre = np.zeros(n, np.float32)
         self._centres = setting.X[:0]
-        self._place(np.flatnonzero(setting.arrival <= 0), rng)
+        self._arrived = setting.arrival <= 0
+        self._place(np.flatnonzero(self._arrived), rng)
         self._group, self._arm_centres = setting.group(self.cell), self._centres
         self._asked = np.zeros(0, np.intp)
         self._distance = np.full(n, np.inf, np.float32)
@@ -52,6 +53,7 @@ class Offer:
         """Offer what is ``available`` (n,), or ``score_batch`` of it, and score it anew."""
         setting, cfg = self.setting, self.setting.config
         self.ids = np.flatnonzero(available)
+        self._arrived[self.ids] = True
         self._place(self.ids[self.cell[self.ids] < 0], rng)
         if cfg.score_batch is not None and len(self.ids) > cfg.score_batch:
             self.ids = np.sort(rng.choice(self.ids, cfg.score_batch, replace=False))
@@ -202,12 +204,17 @@ class Offer:
         """(arms,), how many each offers."""
         return np.repeat(self._count(self._group[self.ids]), len(self.setting.config.criteria))
 
+    def open(self) -> NDArray[np.bool_]:
+        """(arms,), whether a pull of it alone would ask about anything."""
+        group = self._group[self.ids]
+        passing = (self._passes(name) if name in self.scores else slice(None) for name in self.setting.config.criteria)
+        return np.stack([self._count(group[inside]) for inside in passing], axis=1).ravel() > 0
+
     def target_shares(self) -> NDArray[np.float64]:
-        """(arms,), the share that each arm's subset has of what is to be served."""
-        inside = self._group >= 0
-        shares = np.bincount(
-            self._group[inside], self.setting.target_share[inside], minlength=len(self.setting.subsets)
-        )
+        """(arms,), the share that each arm's subset has of what is to be served, among domains that have arrived."""
+        inside = np.flatnonzero(self._arrived & (self._group >= 0))
+        target = self.setting.target_share(self._arrived)[inside]
+        shares = np.bincount(self._group[inside], target, minlength=len(self.setting.subsets))
         return np.repeat(shares, len(self.setting.config.criteria))
 
     def means(self) -> tuple[Floats, Floats]:

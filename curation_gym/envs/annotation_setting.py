@@ -180,15 +180,15 @@ class Setting:
         """What the annotator may know about the validation samples."""
         return facts_about(self.pool, self.validation)
 
-    @cached_property
-    def target_share(self) -> NDArray[np.float64]:
+    def target_share(self, arrived: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n,), each candidate's part of its domain's share of the validation split, whose mix is what models serve.
 
-        Sums to 1 over the candidates; 0 where validation has no sample of the domain.
+        Sums to 1 over the candidates that have ``arrived`` (n,), and is 0 of others, so that nobody is told of a domain
+        before its first sample is there; 0 where validation has no sample of the domain.
         """
         served = np.bincount(self.pool.domain[self.validation], minlength=len(self.pool.domain_names))
-        offered = np.bincount(self.domain, minlength=len(served))
-        part: NDArray[np.float64] = (served / np.maximum(offered, 1))[self.domain]
+        offered = np.bincount(self.domain[arrived], minlength=len(served))
+        part: NDArray[np.float64] = np.where(arrived, (served / np.maximum(offered, 1))[self.domain], 0)
         part /= max(part.sum(), 1)
         return part
 
@@ -285,11 +285,11 @@ def facts_about(pool: Pool, ids: NDArray[np.int32]) -> Facts:
     """What a simulated annotator may know of samples: domains, class centroids, and difficulty.
 
     Difficulty is the rank in [0, 1] of the Euclidean distance to the centroid of the sample's own hidden class; 1 out
-    of scope.
+    of scope. A class without a sample has no centroid: NaN.
     """
     label = pool.hidden["label"].astype(np.int64)
     known = np.flatnonzero(label >= 0)
-    centroids = np.zeros((len(pool.class_names), pool.dimension), np.float32)
+    centroids = np.full((len(pool.class_names), pool.dimension), np.nan, np.float32)
     order = known[np.argsort(label[known], kind="stable")]
     present, starts = np.unique(label[order], return_index=True)
     counts = np.diff(np.append(starts, len(order)))[:, None]

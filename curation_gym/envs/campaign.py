@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, TypedDict, cast
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +13,7 @@ from curation_gym.envs.annotation_offer import Offer
 from curation_gym.envs.annotation_reward import PARTS, Standing
 from curation_gym.envs.annotation_setting import Setting
 from curation_gym.learners.build import make_learner
-from curation_gym.stopping import Round
+from curation_gym.stopping import GainBelowPrice, Round
 
 _STOP_SET = 1000  # samples whose predictions a stopping rule compares
 
@@ -33,6 +34,7 @@ class AnnotationInfo(TypedDict, total=False):
     corrected: float
     seconds: float
     invalid: bool
+    stopped: str
 
 
 class Pull(NamedTuple):
@@ -132,7 +134,8 @@ class Campaign:
     def _info(self, flagged: NDArray[np.bool_], parts: NDArray[np.float64], seconds: float) -> AnnotationInfo:
         info = {"labels_spent": self.spent, "flags": int(flagged.sum()), "raw_reward": self.last_reward}
         means = dict(zip(PARTS, parts.mean(1).tolist(), strict=True))
-        return cast(AnnotationInfo, info | means | {"seconds": seconds, "invalid": len(flagged) == 0})
+        told = {"seconds": seconds, "invalid": len(flagged) == 0, "stopped": self.stopped or ""}
+        return cast(AnnotationInfo, info | means | told)
 
     def _ask(self, chosen: NDArray[np.intp]) -> NDArray[np.int64]:
         """Buy answers; returns their labels."""
@@ -149,15 +152,22 @@ class Campaign:
         return answers.labels
 
     def _validate(self, drawn: NDArray[np.intp], seed: np.random.SeedSequence) -> None:
-        """Buy the answers that gains are measured with."""
+        """Buy the answers that gains are measured with; of a crowd, from another one of the same kind."""
         setting, ids = self.setting, self.setting.validation
         if not len(drawn):
             self._validation = ids[:0], np.zeros(0, np.int64)
             return
         hidden, facts = setting.pool.hidden["label"][ids].astype(np.int64), setting.validation_facts
         answers = make_annotator(setting.config.annotator, hidden, setting.classes, seed, facts).ask(drawn)
-        known = answers.labels >= 0
-        self._validation = ids[drawn[known]], answers.labels[known]
+        labels, crowd = answers.labels, setting.config.annotator.crowd
+        if isinstance(answers, CrowdAnswers) and crowd is not None and crowd.method != "majority":
+            labels = aggregate(answers.votes, answers.annotators, crowd.method, self._entropy).labels
+        known = labels >= 0
+        self._validation = ids[drawn[known]], labels[known]
+        if not known.any() and isinstance(setting.config.stopping, GainBelowPrice):
+            gym.logger.warn(
+                f"{len(drawn)} validation questions and no label: gain_below_price can't stop this campaign"
+            )
         self.spent += answers.cost
         self.seconds += answers.seconds
 
@@ -177,6 +187,8 @@ class Campaign:
         if rule is None:
             return
         ids, labels = self._validation
+        if isinstance(rule, GainBelowPrice) and not len(ids):
+            return
         stop_set = self.setting.ids[np.argsort(self._priority)[:_STOP_SET]]
         told = Round(
             self.spent,
@@ -192,9 +204,9 @@ class Campaign:
     # ----------------------------------------------------------------- values
     @property
     def exhausted(self) -> bool:
-        """Whether the budget doesn't pay for another answer, or nothing is offered."""
+        """Whether the budget doesn't pay for another answer, or no arm would ask about a sample."""
         cfg = self.setting.config
-        return self.spent + cfg.answer_cost[1] > cfg.budget or not len(self.offer.ids)
+        return self.spent + cfg.answer_cost[1] > cfg.budget or not self.offer.open().any()
 
     @property
     def done(self) -> bool:

@@ -125,6 +125,7 @@ class _Inputs(ABC):
 class _Texts(_Inputs):
     def __init__(self, config: TransformerConfig, pool: Pool) -> None:
         self._config, self._pool = config, pool
+        _all_have(pool, "text")
         self._tokenizer = load_pretrained("AutoTokenizer", config.model)
         self.size = np.array([len(text) for text in _column(pool, "text").to_pylist()])
 
@@ -140,6 +141,7 @@ class _Texts(_Inputs):
 class _Images(_Inputs):
     def __init__(self, config: TransformerConfig, pool: Pool) -> None:
         self._config, self._pool = config, pool
+        _all_have(pool, "image")
         self._processor = load_pretrained("AutoImageProcessor", config.model)
         self.size = np.zeros(len(pool), np.intp)  # all have the same size once they are processed
 
@@ -164,6 +166,14 @@ def _inputs_of(config: TransformerConfig, pool: Pool) -> _Inputs:
 def _column(pool: Pool, name: str) -> Any:
     assert pool.data is not None  # its columns decided what reads it
     return pool.data[name]
+
+
+def _all_have(pool: Pool, name: str) -> None:
+    if missing := _column(pool, name).null_count:
+        raise ValueError(
+            f"transformer: {missing} of {len(pool)} samples of the pool have no {name}, and a model reads one "
+            "kind of data: take a pool of one kind, or a stack of learners on embeddings"
+        )
 
 
 def _new_head(classes: int) -> dict[str, Any]:

@@ -27,13 +27,13 @@ class LongTail(Config):
     has enough. Samples out of scope all stay when classes are meant.
 
     Attributes:
-        factor: size of the largest group divided by that of the smallest.
+        factor: size of the largest group divided by that of the smallest, ≥ 1; 1: all have as many, a balanced pool.
         shape: how sizes fall off.
         by: what the groups are.
     """
 
     kind: Literal["long_tail"]
-    factor: float = Field(gt=1)
+    factor: float = Field(ge=1)
     shape: Literal["exponential", "zipf"] = "exponential"
     by: By = "label"
 

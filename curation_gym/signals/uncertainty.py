@@ -31,6 +31,9 @@ def entropy(probabilities: Probabilities, member: int = 0) -> Scores:
 def ensemble_entropy(probabilities: Probabilities) -> Scores:
     """Entropy of the mean, H(p̄), in [0, ln K] nats: total uncertainty. Equals member_entropy + disagreement.
 
+    The decomposition is that of Depeweg et al., "Decomposition of Uncertainty in Bayesian Deep Learning for Efficient
+    and Risk-sensitive Learning" (ICML 2018).
+
     Raises:
         ValueError: when the shape isn't (members, samples, classes).
     """
@@ -38,7 +41,8 @@ def ensemble_entropy(probabilities: Probabilities) -> Scores:
 
 
 def member_entropy(probabilities: Probabilities) -> Scores:
-    """Mean entropy of the members, (1/M) Σ_m H(p_m), in [0, ln K] nats: what no member can resolve.
+    """Mean entropy of the members, (1/M) Σ_m H(p_m), in [0, ln K] nats: what no member can resolve;
+    the other part of that decomposition.
 
     Raises:
         ValueError: when the shape isn't (members, samples, classes).

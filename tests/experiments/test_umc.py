@@ -151,6 +151,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
     [
         (["-s", "umc_digits", "--strategy", "margins"], "unknown strategy margins; there are random"),
         (["-s", "coverage_fixed"], "coverage_fixed"),
+        (["-s", "umc_digits", "-s", "umc_digit"], "no scenario 'umc_digit'"),
+        (["--pool", "digits", "--fine-tune", "1"], "one seed has no interval"),
         (["-s", "umc_digits", "-s", "umc_pacs", "--out", "x"], "give one --scenario"),
         (["-s", "umc_digits", "--quick", "--publish"], "--publish is for whole studies"),
         (["-s", "umc_digits", "--strategy", "umc", "--publish"], "--publish is for whole studies"),
