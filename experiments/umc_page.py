@@ -37,10 +37,12 @@ COUNTED = {
     ),
     "others": (
         "umc_mixed_text",
+        "umc_mixed_text_balanced",
         "umc_mixed_text_long_tail",
         "umc_mixed_text_junk",
         "umc_mixed_text_near_duplicates",
         "umc_text_image",
+        "umc_text_image_balanced",
         "umc_text_image_long_tail",
         "umc_text_image_junk",
         "umc_text_image_near_duplicates",
@@ -52,7 +54,7 @@ COUNTED = {
     ),
 }
 """Whose savings are averaged."""
-CONTROLS = ("umc_pacs", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
+CONTROLS = ("umc_pacs", "umc_pacs_balanced", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
 """Reported, not counted: pixel features are what limits accuracy there."""
 PLAIN = ("umc_clinc150_plain_weights", "umc_clinc150_long_tail_plain_weights")
 """Reported, not counted: what the learner's class weights change."""

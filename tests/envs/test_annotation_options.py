@@ -205,6 +205,17 @@ def test_a_crowds_answers_are_aggregated_anew_with_every_answer() -> None:
     assert (campaign.answers == truth).mean() > (plain.answers == truth).mean()
 
 
+def test_validation_answers_of_a_crowd_are_aggregated_as_all_are() -> None:
+    crowd = {"annotators": 6, "redundancy": 3, "accuracy": 0.6, "concentration": 2.0}
+    gain = {"criteria": ("random",), "reward": {"validation_gain": 1.0}, "n_validation": 30, "budget": 400}
+    found = {}
+    for method in ("majority", "one_coin"):
+        campaign = start(annotator={"crowd": crowd | {"method": method}}, **gain).campaign(0)
+        ids, labels = campaign._validation
+        found[method] = (labels == campaign.setting.pool.hidden["label"][ids]).mean()
+    assert found["one_coin"] > found["majority"]
+
+
 def test_flags_that_cost_nothing_do_not_confuse_a_stopping_rule() -> None:
     hidden = {"label": np.where(np.arange(400) % 3 == 0, -1, np.arange(400) % 4)}
     pool = Pool(
@@ -291,6 +302,57 @@ def test_when_nobody_answers_the_learner_knows_nothing_and_the_budget_is_spent()
     assert core.task.read(observation, "mean_entropy")[0] == pytest.approx(np.log(4))
 
 
+def test_when_nobody_answers_a_validation_question_a_gain_can_stop_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"kind": "gain_below_price", "price": 1.0, "window": 4}
+    with pytest.warns(UserWarning, match="10 validation questions and no label"):
+        core = start(criteria=("margin",), annotator={"abstention": {"rate": 1.0}}, stopping=rule, n_validation=10)
+    done = False
+    while not done:
+        _, _, terminated, _, info = core.step(np.array([0]))
+        done = bool(terminated[0])
+    assert (info["labels_spent"][0], info["stopped"][0]) == (60, "")
+
+
+@pytest.mark.parametrize("limit", [{"threshold": 0.93}, {"percentile": 97}])
+def test_an_arm_none_of_whose_samples_passes_is_masked(limit: dict[str, float]) -> None:
+    core = start(subsets="domains", criteria=("random", "margin"), budget=250, **limit)
+    campaign, done, seen = core.campaign(0), False, set()
+    while not done:
+        mask = core.action_masks()[0]
+        offer, arms = campaign.offer, np.arange(4)
+        domain = campaign.setting.domain[offer.ids]
+        for arm in arms:
+            score = offer.scores[("random", "margin")[arm % 2]]
+            least = max(limit.get("threshold", 0), np.percentile(score, limit.get("percentile", 0)))
+            assert mask[arm] == (score[domain == arm // 2] >= least).any()
+        seen.add(tuple(mask))
+        _, _, terminated, _, info = core.step(arms[mask][-1:])
+        done = bool(terminated[0])
+        assert not info["invalid"][0]
+    assert len(seen) > 1, "arms were masked that had samples left"
+    assert "threshold" not in limit or campaign.spent < 250, "it ends when no arm is open"
+
+
+def test_a_class_without_a_sample_is_nobodys_neighbour() -> None:
+    pool = Pool(
+        POOL.embeddings, hidden={"label": POOL.hidden["label"] % 3}, split=POOL.split, class_names=tuple("abcd")
+    )
+    with pytest.raises(ValueError, match="every class needs a sample"):
+        start(pool=pool, criteria=("random",), annotator={"noise": 0.2, "confusion": "nearest"})
+
+
+def test_nobody_is_told_how_much_there_will_be_of_a_domain_that_is_not_there_yet() -> None:
+    arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)
+    core = start(pool=make_pool(arrival), subsets="domains", criteria=("random",))
+    shares = []
+    for _ in range(9):
+        observation, *_ = core.step(np.array([0]))
+        shares.append(core.task.read(observation, "target_share")[0].tolist())
+    assert shares[0] == [1, 0]
+    served = (POOL.domain[POOL.ids("validation")] == 1).mean()
+    assert shares[-1] == pytest.approx([1 - served, served], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("rule", "config"),
     [
@@ -305,7 +367,7 @@ def test_a_stopping_rule_ends_the_campaign_before_the_budget(rule: dict[str, Any
         _, _, terminated, _, info = core.step(np.array([0]))
         if terminated[0]:
             break
-    assert core.campaign(0).stopped
+    assert info["stopped"][0] == core.campaign(0).stopped != ""
     assert info["labels_spent"][0] < 140
 
 

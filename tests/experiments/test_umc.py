@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import typer
 import yaml
 from typer.testing import CliRunner
 
 import experiments.umc
+import experiments.umc_campaign
 import experiments.umc_page
 import experiments.umc_report
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
@@ -25,6 +27,7 @@ from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, le
 from experiments.umc_page import SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
+from tests.learners.test_transformer import save_bert, text_pool
 
 runner = CliRunner()
 
@@ -221,6 +224,22 @@ def test_when_nothing_was_answered_there_is_no_successor_and_no_quality() -> Non
     assert successors(campaign, 0) == {}
     assert np.isnan(bought(campaign)["label_quality"])
     assert fine_tuned(campaign, 0) == {}, "nor texts"
+
+
+def test_a_transformer_is_fine_tuned_on_what_was_bought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_bert(tmp_path)
+    tiny = {"kind": "transformer", "model": str(tmp_path), "epochs": 6, "learning_rate": 0.02, "batch_size": 8}
+    monkeypatch.setattr(experiments.umc_campaign, "TRANSFORMER", tiny)
+    texts = text_pool()
+    thrice = Pool(
+        np.tile(texts.embeddings, (3, 1)),
+        hidden={"label": np.tile(texts.hidden["label"], 3)},
+        data=pa.concat_tables([texts.data] * 3),
+        split=np.repeat([0, 1, 2], len(texts)),
+        class_names=("good", "bad"),
+    )
+    found = fine_tuned(finished(thrice, budget=24, n_initial=4, batch=10), 0)
+    assert found["successor_accuracy/transformer"] > 0.9
 
 
 def test_a_domain_of_junk_is_not_to_be_balanced() -> None:

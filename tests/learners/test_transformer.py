@@ -121,5 +121,8 @@ def test_what_it_cannot_use_is_named(tmp_path: Path) -> None:
         ValueError, match=r"a transformer needs 'text' or 'image' in the pool's data, actual columns: \[\]"
     ):
         make_learner(config, Pool(np.ones((3, 1))), 2, 0)
+    mixed = Pool(np.ones((2, 1)), hidden={"label": [0, 1]}, data=pa.table({"text": ["good", None]}))
+    with pytest.raises(ValueError, match="1 of 2 samples of the pool have no text"):
+        make_learner(config, mixed, 2, 0)
     with pytest.raises(ValueError, match=r"(?s)transformers' AutoTokenizer can't load .* Name a local directory"):
         make_learner(config, text_pool(), 2, 0)
