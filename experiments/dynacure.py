@@ -32,7 +32,7 @@ from experiments.dynacure_tuning import Candidates, Trials, choose, chosen, rank
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Failure, Study
-from experiments.units import MASTER, Entrant, prepare, train
+from experiments.units import MASTER, Entrant, prepare, settings, train
 
 SCENARIO = "dynacure"
 POLICIES = {
@@ -218,14 +218,21 @@ def _curate(
             study.fail(Failure(f"{scenario.name} choose {name}", reason))
             continue
         made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
+        episodes = _trained_in(scenario, target) if name in entrants else n_trials if name in tuned else 0
         for point, found in points.items():
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 further = point == MAIN_POINT
-                runs[unit] = Run(scenario, name, made, point, POINTS[point], found, seed, further)
+                runs[unit] = Run(scenario, name, made, point, POINTS[point], found, seed, further, episodes=episodes)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
+
+
+def _trained_in(scenario: Scenario, target: str) -> int:
+    """Episodes in which a learned policy trains models; those in which it imitates a rule have none."""
+    found = settings(target, scenario)
+    return 0 if found is None else found.total_timesteps // int(scenario.kwargs_for("training")["horizon"])
 
 
 def _trials(scenario: Scenario, name: str, target: str, space: SearchSpace, n: int) -> list[Trials]:

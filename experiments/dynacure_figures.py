@@ -8,21 +8,35 @@ from curation_gym.evaluation.pareto import pareto_front
 from experiments import figures
 from experiments.dynacure_results import CorpusResults
 
+OFF_SCALE = 2.0
+"""What pays more is told by a number at the upper edge: drawn to scale, it would press all others together."""
+
 
 def trade_off_plot(r: CorpusResults) -> Figure:
-    """Toxicity against perplexity, both relative to no curation."""
-    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
-    axis: Axes = figure.subplots()
+    """Toxicity against perplexity, its mean and that of the domain that pays most, relative to no curation."""
+    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(1, 2))
     color = figures.colors(list(r.points))
-    for policy, names in r.points.items():
-        points = np.array([[r.relative(name, m).value for m in ("toxicity", "perplexity")] for name in names])
-        front = points[pareto_front(points)]
-        axis.plot(front[:, 0], front[:, 1], color=color[policy], linewidth=1.2)
-        axis.plot(points[:, 0], points[:, 1], "o", color=color[policy], markersize=5, label=policy)
-    axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
-    axis.set_xlabel("toxicity of continuations ÷ no curation")
-    axis.set_ylabel("perplexity of clean text ÷ no curation")
-    axis.legend(frameon=False, fontsize=8)
+    paid = {
+        "perplexity of clean text ÷ no curation": lambda name: r.relative(name, "perplexity").value,
+        "of the domain that pays most": lambda name: float(r.worst(name).mean()),
+    }
+    for axis, (title, price) in zip(axes, paid.items(), strict=True):
+        for policy, names in r.points.items():
+            points = np.array([[r.relative(name, "toxicity").value, price(name)] for name in names])
+            far = points[:, 1] > OFF_SCALE
+            inside = points[~far]
+            front = inside[pareto_front(inside)]
+            axis.plot(front[:, 0], front[:, 1], color=color[policy], linewidth=1.2)
+            axis.plot(inside[:, 0], inside[:, 1], "o", color=color[policy], markersize=5, label=policy)
+            for x, y in points[far]:
+                place = {"xy": (x, 0.96), "xycoords": ("data", "axes fraction")}
+                axis.annotate(f"{y:.1f} ↑", **place, color=color[policy], ha="center", fontsize=8)
+        axis.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+        axis.set_xlabel("toxicity of continuations ÷ no curation")
+        axis.set_ylabel(title)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
 
 

@@ -64,10 +64,11 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     """Metric → value.
 
     ``attack_success`` on AdvBench by the refusal heuristic of Zou et al., which takes whatever isn't a refusal for
-    compliance, ``attack_success_any`` with and without :data:`SUFFIXES`, ``harmbench_success``, and
-    ``attack_toxicity``, the share of answers that the judge calls toxic; ``over_refusal``; accuracy and bias
-    on BBQ, in ambiguous and disambiguated contexts; ``hhh/AXIS``; ``truthfulqa_mc1`` and ``truthfulqa_mc2``;
-    ``sst2`` and ``trec``, accuracy of linear probes; ``chance/METRIC``, what guessing comes to.
+    compliance, ``attack_success_any`` with and without :data:`SUFFIXES`, ``attack_silent``, the share of instructions
+    that get no answer, ``harmbench_success``, and ``attack_toxicity``, the share of answers that the judge calls toxic;
+    ``over_refusal``; accuracy and bias on BBQ, in ambiguous and disambiguated contexts; ``hhh/AXIS``;
+    ``truthfulqa_mc1`` and ``truthfulqa_mc2``; ``sst2`` and ``trec``, accuracy of linear probes; ``chance/METRIC``, what
+    guessing comes to.
     """
     attacks = subset(read_instructions(_named("advbench")), config.attacks)
     every = read_instructions(_named("harmless_instructions"))
@@ -77,6 +78,7 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     found = {
         "attack_success": told.direct.value,
         "attack_success_any": told.any.value,
+        "attack_silent": told.silent.value,
         "harmbench_success": attack_success(model, harmful, max_new_tokens=config.new_tokens).direct.value,
         "attack_toxicity": attack_success(model, attacks, judge=judge, max_new_tokens=config.new_tokens).direct.value,
         "over_refusal": over_refusal(model, harmless, max_new_tokens=config.new_tokens).value,

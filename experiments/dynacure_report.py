@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -16,16 +15,20 @@ from experiments.umc_report import shown
 
 WHOLE = 0.98
 """Share of the budget below which it is told that policies were not compared at equal tokens."""
+PRICE = 1.01
+"""How many times the perplexity of no curation a domain may have for curation to be free."""
 WHO = (
     "What was selected, by people's labels. Labels behind it: those of the probes' clean texts, which tuning and "
     "training saw, and of audits where corrected signals were read; all that was shown, of a reference. FLOPs: of "
-    "fine-tuning, and of sampling where that is part of the method."
+    "fine-tuning, and of sampling where that is part of the method; before it, of fine-tuning in the episodes in which "
+    "the policy was tuned or trained, once for all seeds."
 )
 
 
 def headline(r: CorpusResults) -> pd.DataFrame:
     """A row per policy and operating point: reductions of toxicity, and perplexity of clean text by domain."""
     toxicity = ["toxicity", "toxicity_by_other", "toxic_fraction", *r.metrics("toxicity_probability@")]
+    toxicity += [metric for metric in r.metrics("expected_maximum_toxicity@") if "/" not in metric]
     rows = []
     for names in r.points.values():
         for name in names:
@@ -53,10 +56,29 @@ def reductions(r: CorpusResults) -> pd.DataFrame:
             if REFERENCE in r.points and not name.startswith(f"{REFERENCE}@"):
                 most = 1 - r.ratios(f"{REFERENCE}@{MAIN_POINT}", metric)
                 row[f"{metric}, share of the reference's"] = shown(interval(lower / most)) if (most > 0).all() else "–"
-        worst = np.max([r.ratios(name, metric) for metric in r.metrics("perplexity/")], axis=0)
-        row["perplexity ÷ none, worst domain"] = shown(interval(worst))
+        row["perplexity ÷ none, worst domain"] = shown(interval(r.worst(name)))
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def at_no_price(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy: how much less toxic it gets while no domain pays."""
+    best: dict[str, str] = {}
+    for policy in (policy for policy in r.points if policy != BASE):
+        free = [name for name in r.points[policy] if r.worst(name).mean() <= PRICE]
+        if free:
+            best[policy] = min(free, key=lambda name: float(r.ratios(name, "toxicity").mean()))
+    lower = {policy: 1 - r.ratios(name, "toxicity") for policy, name in best.items()}
+    rows = []
+    for policy in (policy for policy in r.points if policy != BASE):
+        row = {"policy": policy, "at": best.get(policy, "nowhere").rpartition("@")[2]}
+        if policy in best:
+            row["toxicity lower by"] = shown(interval(lower[policy]))
+            row["perplexity ÷ none, worst domain"] = shown(interval(r.worst(best[policy])))
+            if REFERENCE in lower and policy != REFERENCE:
+                row["share of the reference's"] = shown(interval(lower[policy] / lower[REFERENCE]))
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
 
 
 def who(r: CorpusResults) -> pd.DataFrame:
@@ -64,7 +86,13 @@ def who(r: CorpusResults) -> pd.DataFrame:
     columns = {"selected": "selected", "toxic_share": "toxic share", "recall": "toxic left out"}
     columns |= {m: m.replace("share/", "share of tokens, ") for m in r.metrics("share/")}
     columns |= {m: m.replace("false_positives/", "clean left out, ") for m in r.metrics("false_positives/")}
-    columns |= {"tokens": "tokens", "audits": "labels behind it", "seconds": "seconds", "flops": "FLOPs"}
+    columns |= {
+        "tokens": "tokens",
+        "audits": "labels behind it",
+        "seconds": "seconds",
+        "flops": "FLOPs",
+        "flops_before": "FLOPs before",
+    }
     columns = {metric: title for metric, title in columns.items() if r.has(r.points[BASE][0], metric)}
     return pd.DataFrame(
         [
@@ -79,6 +107,7 @@ def who(r: CorpusResults) -> pd.DataFrame:
 FURTHER = {
     "attack_success": "attack success",
     "attack_success_any": "with a suffix, too",
+    "attack_silent": "no answer at all",
     "harmbench_success": "HarmBench success",
     "attack_toxicity": "toxic answers to attacks",
     "over_refusal": "over-refusal",
@@ -101,7 +130,8 @@ def hopes(r: CorpusResults) -> pd.DataFrame:
     for names in r.points.values():
         for name in names:
             if r.has(name, "attack_success"):
-                told = {title: shown(interval(r.values(name, metric))) for metric, title in FURTHER.items()}
+                measured = {metric: title for metric, title in FURTHER.items() if r.has(name, metric)}
+                told = {title: shown(interval(r.values(name, metric))) for metric, title in measured.items()}
                 rows.append({"policy": name} | told)
     guessed = {metric.removeprefix("chance/"): metric for metric in r.metrics("chance/")}
     if rows and guessed:
@@ -111,7 +141,7 @@ def hopes(r: CorpusResults) -> pd.DataFrame:
             for metric, title in FURTHER.items()
         }
         rows.append({"policy": "chance"} | told)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("–")
 
 
 def hypervolumes(r: CorpusResults) -> pd.DataFrame:
@@ -162,12 +192,22 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     report.add_figure(
         trade_off_plot(r),
         f"trade-off-{corpus}",
-        "Each policy at its operating points, means over seeds; lines join those that none of its own beats.",
+        "Each policy at its operating points, means over seeds; lines join those that none of its own beats. A number "
+        "at the upper edge stands for a point beyond it.",
+    )
+    report.add_table(
+        at_no_price(r),
+        f"Of the operating points at which no domain's perplexity rises by more than {PRICE - 1:.0%}, in the mean over "
+        f"seeds, the one that is least toxic, and its share of what {REFERENCE} comes to on that condition.",
     )
     report.add_table(who(r), WHO)
     every = [name for names in r.points.values() for name in names]
     if short := [name for name in every if (r.values(name, "budget_spent") < WHOLE).any()]:
         report.add_text(f"On some seed, less than {WHOLE:.0%} of the tokens were spent by {', '.join(short)}.")
+    skipped = {name: r.values(name, "skipped").sum() for name in every if r.has(name, "skipped")}
+    if any(skipped.values()):
+        told_of = ", ".join(f"{name} ({n:.0f})" for name, n in skipped.items() if n)
+        report.add_text(f"Batches without a finite loss, which were no update: {told_of}.")
     report.add_figure(
         preferences_plot(r),
         f"preferences-{corpus}",
@@ -178,7 +218,9 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         report.add_table(
             told,
             "The proposal's other hopes, means with their 95 % intervals, and what guessing comes to. Success is "
-            "whatever isn't a refusal, and a model that has never seen one doesn't refuse.",
+            "whatever isn't a refusal: babble is, silence isn't. A model as small as this one has never seen a "
+            "refusal; it babbles or ends its answer at once, so attack success and over-refusal tell how often it "
+            "says anything.",
         )
 
 

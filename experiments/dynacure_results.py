@@ -49,6 +49,10 @@ class CorpusResults:
         """A metric divided by that of no curation on the same seed."""
         return self.values(name, metric) / self.values(self.points[BASE][0], metric)
 
+    def worst(self, name: str) -> NDArray[np.float64]:
+        """The perplexity of clean text divided by that of no curation, of the domain that pays most, per seed."""
+        return np.asarray(np.max([self.ratios(name, metric) for metric in self.metrics("perplexity/")], axis=0))
+
     def relative(self, name: str, metric: str) -> Estimate:
         """The mean of that over seeds."""
         return interval(self.ratios(name, metric))

@@ -15,6 +15,7 @@ from baselines.best_of_k import BestOfK
 from curation_gym.config import validated
 from curation_gym.envs.audits import RefinementConfig
 from curation_gym.envs.base import CurationVectorEnv
+from curation_gym.envs.language_model_probes import ProbesConfig
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
@@ -24,7 +25,13 @@ from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
 from curation_gym.pools.build import build_pool
 from curation_gym.pools.documents import DocumentSet, document_keys
-from curation_gym.pools.partition import check_evaluation, check_independent, pool_keys
+from curation_gym.pools.partition import (
+    check_evaluation,
+    check_held_out,
+    check_independent,
+    check_sources,
+    pool_keys,
+)
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
@@ -50,9 +57,10 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
 
     Raises:
         StudyError: when it can't be trained: without it, nothing that follows can be judged.
-        PartitionError: when judge and signals, or signals and tests, have something in common.
+        PartitionError: when judge and signals or probes, or signals or probes and tests, have something in common.
     """
     corpora = [scenario.kwargs["pool"] for scenario in scenarios]
+    probing = [validated(ProbesConfig, scenario.kwargs["probes"], "probes") for scenario in scenarios]
     if "judge" not in study.run(make_judge, {"judge": corpora}, jobs=1, title="the judge"):
         raise StudyError(f"the judge could not be trained, so nothing can be judged: {study.failures[-1].error}")
     for corpus in corpora:
@@ -61,6 +69,11 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
             check_independent(_judge(study.out / directory).card.trained, pool)
         for name, part in TESTS.items():
             check_evaluation(pool, name, part)
+    for probes in probing:
+        for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY):
+            check_sources(_judge(study.out / directory).card.trained, probes.sources)
+        for name, part in TESTS.items():
+            check_held_out(probes.sources, name, part)
 
 
 def documents_of(pool: Pool) -> DocumentSet:
@@ -81,6 +94,7 @@ class Run:
         further: whether the proposal's other hopes are measured, too.
         drawn: whether a trained policy draws what it selects; else it selects what it would rather select than not,
             of which a policy that began at chance may find nothing.
+        episodes: in which a model was fine-tuned to tune or train the policy.
     """
 
     scenario: Scenario
@@ -92,6 +106,7 @@ class Run:
     seed: int
     further: bool = False
     drawn: bool = False
+    episodes: int = 0
 
 
 def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
@@ -132,6 +147,8 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     flops = parameters * (6.0 * learner.tokens + 2.0 * sampled)
     values["budget_spent"] = values["tokens"] / core.config.budget
     values |= {"audits": labels_behind(core, run), "seconds": seconds, "flops": flops}
+    values["flops_before"] = parameters * 6.0 * run.episodes * scenario.kwargs_for("training")["budget"]
+    values["skipped"] = learner.skipped
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
 

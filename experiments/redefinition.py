@@ -117,6 +117,9 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         str(policy): some.pivot(index="seed", columns="step", values="value").reindex(columns=range(TENTHS))
         for policy, some in rows.groupby("policy", sort=False)
     }
+    if not shares:
+        report.add_text("No run was finished.")
+        return
     seeds = sorted(set.intersection(*(set(share.index) for share in shares.values())))
     shares = {policy: share.loc[seeds] for policy, share in shares.items()}
     change = round(AFTER * TENTHS)

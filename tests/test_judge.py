@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from curation_gym.config import validated
+from curation_gym.evaluation.language_model.judges import EvaluationError, judged, load_judge
 from curation_gym.judge import Judge, JudgeError
 from curation_gym.judge_training import JudgeConfig, Labelled, measured, read_material, train_judge
 from curation_gym.pools.documents import DocumentSet, document_keys
@@ -150,3 +151,11 @@ def test_what_is_curated_is_left_out_of_training(config: JudgeConfig) -> None:
     assert len(material.keys) == len(material.texts)
     sources = train_judge(config, curated).card.trained.sources
     assert sources[0].positive + sources[0].negative == len(texts) - 40
+
+
+def test_a_saved_judge_is_named_by_its_directory(judge: Judge, tmp_path: Path) -> None:
+    judge.save(tmp_path / "judge")
+    texts = ["a cruel harbour", "a gentle harbour"]
+    assert judged(load_judge(str(tmp_path / "judge")), texts).tolist() == judged(judge, texts).tolist()
+    with pytest.raises(EvaluationError, match="has no label 'toxic'"):
+        load_judge(str(tmp_path / "judge"), "toxic")

@@ -124,8 +124,10 @@ class Audits:
         self.safe: list[bool] = []
         self.rise, self.fall, self._carried = np.zeros((3, len(pool.domain_names)))
         self._pool = pool
-        self._looked_at = np.zeros(len(pool.domain_names), np.intp)
-        self._unsafe = np.zeros(len(pool.domain_names))
+        domains = len(pool.domain_names)
+        self._looked_at = np.zeros(domains, np.intp)
+        self._told: NDArray[np.integer] = np.zeros(domains, np.intp)
+        self._unsafe: NDArray[np.floating] = np.zeros(domains)
         self._unsafe_from = config.at(0)
         self._refined = self._unrefined()
         self._queues = self._shuffled()
@@ -194,14 +196,15 @@ class Audits:
         left = np.array([len(queue) for queue in self._queues]) > self._looked_at
         if not left.any():
             return
-        share = (self._unsafe + 1) / (self._looked_at + 2)
-        worth = np.sqrt(share * (1 - share)) / (self._looked_at + 1)
+        share = (self._unsafe + 1) / (self._told + 2)
+        worth = np.sqrt(share * (1 - share)) / (self._told + 1)
         domain = int(np.where(left, worth, -1).argmax())
         chosen = self._queues[domain][self._looked_at[domain], None]
         safe = self.answers(chosen)
         self.known += chosen.tolist()
         self.safe += safe.tolist()
         self._looked_at[domain] += 1
+        self._told[domain] += 1
         self._unsafe[domain] += not safe[0]
 
     def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -229,3 +232,6 @@ class Audits:
         follows = [index for index, safe in enumerate(self.safe) if safe == (unsafe_from > before)]
         self.known = [self.known[index] for index in follows]
         self.safe = [self.safe[index] for index in follows]
+        domain, domains = self._pool.domain[self.known], len(self._told)
+        self._told = np.bincount(domain, minlength=domains)
+        self._unsafe = np.bincount(domain, np.logical_not(self.safe), domains)

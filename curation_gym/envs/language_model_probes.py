@@ -60,6 +60,12 @@ class ProbesConfig(Config):
             raise ValueError("preferences must name pairs of texts (pair: [chosen, rejected])")
         return self
 
+    @property
+    def sources(self) -> tuple[TrainSource, ...]:
+        """What trains the scorer of samples, and the preferences."""
+        scored = () if self.safety is None else tuple(self.safety.train)
+        return scored if self.preferences is None else (*scored, self.preferences)
+
 
 class Probe(NamedTuple):
     """What a probe found.

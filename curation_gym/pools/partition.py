@@ -81,6 +81,37 @@ def check_independent(judge: SignalCard, pool: Pool) -> None:
                 raise PartitionError(f"the judge and signal {name!r} both read {judge.features}; take another method")
 
 
+def check_held_out(sources: Iterable[TrainSource], data_set: str, part: tuple[float, float] | None = None) -> None:
+    """Check that what a model is probed with while it is trained holds nothing of a data set that it is judged on.
+
+    Args:
+        sources: of the probes.
+        data_set: its name, as sources would name it.
+        part: of the partition that is judged on, [low, high); None is all of it.
+
+    Raises:
+        PartitionError: when some of it is among the sources.
+    """
+    low, high = part or (0.0, 1.0)
+    for source in sources:
+        start, end = source.part or (0.0, 1.0)
+        if source.title == data_set and start < high and low < end:
+            raise PartitionError(
+                f"probes read [{start:g}, {end:g}) of {data_set!r}, of which [{low:g}, {high:g}) is for tests"
+            )
+
+
+def check_sources(judge: SignalCard, sources: Iterable[TrainSource]) -> None:
+    """Check that a judge shares no source with what scores a model while it is trained.
+
+    Raises:
+        PartitionError: naming the sources.
+    """
+    both = sorted({source.title for source in judge.sources} & {source.title for source in sources})
+    if both:
+        raise PartitionError(f"the judge and the probes' scorer were both trained on {', '.join(both)}")
+
+
 def pool_keys(pool: Pool) -> Keys:
     """The key of each row's document, uint64 (n,).
 

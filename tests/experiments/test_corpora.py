@@ -1,12 +1,15 @@
 """The corpora of the studies: valid, plain, and divided as the partition says."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from curation_gym.config import validated
+from curation_gym.envs.language_model_probes import ProbesConfig
 from curation_gym.judge_training import JudgeConfig
 from curation_gym.pools import build_pool
 from curation_gym.pools.cards import corpus_card
@@ -16,7 +19,7 @@ from curation_gym.pools.partition import check_disjoint
 from curation_gym.pools.signal_kinds import PerplexitySignal, every_signal
 from curation_gym.pools.trained import ClassifierSignal
 from curation_gym.pools.variants import VariantConfig
-from experiments.corpora import CORPORA, JUDGE, PARTITION, SIGNALS, corpus
+from experiments.corpora import CORPORA, JUDGE, PARTITION, PROBES, SIGNALS, TEST_PREFERENCES, corpus
 
 
 @pytest.mark.parametrize("name", CORPORA)
@@ -59,8 +62,27 @@ def test_everything_that_is_trained_or_curated_keeps_to_the_partition() -> None:
     read += [(source, "judge test") for source in held_out]
     for source, role in read:
         assert tuple(source.part or (0, 1)) == tuple(PARTITION[source.title][role]), (source.title, role)
+    probes = validated(ProbesConfig, PROBES, "probes")
+    held_out_pairs = validated(TrainSource, TEST_PREFERENCES, "preferences")
+    for source, role in (*((source, "probes") for source in probes.sources), (held_out_pairs, "test")):
+        assert tuple(source.part or (0, 1)) == tuple(PARTITION[source.title][role]), (source.title, role)
     judged = {source.title for source in judge.train}
     assert not judged & {source.title for signal in (*heads, *trained) for source in signal.train}
+
+
+def test_the_documentation_shows_the_partition() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "signals.md").read_text(encoding="utf-8")
+    header, _, *lines = re.findall(r"^\|(.*)\|$", page.partition("## The partition")[2].partition("\n## ")[0], re.M)
+    roles = [cell.strip().replace(":", "").replace("corpus", "pool") for cell in header.split("|")[1:]]
+    shown: dict[str, dict[str, str]] = {}
+    for line in lines:
+        names, *cells = (cell.strip() for cell in line.split("|"))
+        found = {role: cell for role, cell in zip(roles, cells, strict=True) if cell}
+        shown |= dict.fromkeys(names.split(", "), found)
+    assert shown == {
+        name: {role: "all" if part == (0, 1) else f"[{part[0]:g}, {part[1]:g})" for role, part in parts.items()}
+        for name, parts in PARTITION.items()
+    }
 
 
 @pytest.mark.usefixtures("data_directory")

@@ -5,10 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation_gym.config import validated
 from curation_gym.pools import Pool, PoolError
 from curation_gym.pools.cards import SignalCard, SourceCard, attached, corpus_card, signal_cards
 from curation_gym.pools.documents import document_keys
-from curation_gym.pools.partition import PartitionError, check_disjoint, check_evaluation, check_independent, pool_keys
+from curation_gym.pools.labelled import TrainSource
+from curation_gym.pools.partition import (
+    PartitionError,
+    check_disjoint,
+    check_evaluation,
+    check_held_out,
+    check_independent,
+    check_sources,
+    pool_keys,
+)
 
 
 def card(title: str, features: str | None = "embeddings of m", part: tuple[float, float] | None = None) -> SignalCard:
@@ -66,6 +76,17 @@ def test_a_judge_shares_neither_source_nor_features_with_a_signal() -> None:
         check_independent(card("civil", "n-grams"), made)
     with pytest.raises(PartitionError, match="the judge and signal 'safety' both read embeddings of m"):
         check_independent(card("olid"), made)
+
+
+def test_what_a_model_is_probed_with_is_neither_the_judges_nor_a_tests() -> None:
+    pairs = validated(TrainSource, {"name": "pairs", "pair": ["a", "b"], "part": [0.5, 0.7]}, "source")
+    check_held_out([pairs], "pairs", (0.7, 1.0))
+    check_held_out([pairs], "others")
+    with pytest.raises(PartitionError, match=r"probes read \[0.5, 0.7\) of 'pairs', of which \[0.6, 1\) is for tests"):
+        check_held_out([pairs], "pairs", (0.6, 1.0))
+    with pytest.raises(PartitionError, match="the probes' scorer were both trained on pairs"):
+        check_sources(card("pairs"), [pairs])
+    check_sources(card("others"), [pairs])
 
 
 def test_cards_are_kept_with_the_pool_and_can_be_read_by_people(tmp_path) -> None:

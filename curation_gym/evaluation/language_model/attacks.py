@@ -62,12 +62,14 @@ class AttackSuccess(NamedTuple):
         direct: share of prompts that succeed as they are.
         suffixes: suffix → share of prompts that succeed with it.
         any: share of prompts that succeed at least once.
+        silent: share of prompts that get no answer as they are; by rule, silence is a refusal.
         judge: who said what success is.
     """
 
     direct: Estimate
     suffixes: Mapping[str, Estimate]
     any: Estimate
+    silent: Estimate
     judge: str
 
 
@@ -100,17 +102,23 @@ def attack_success(
     require_texts(prompts, "prompts")
     if suffixes:
         require_texts(suffixes, "suffixes")
-    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
 
-    def succeeded(attacks: Sequence[str]) -> NDArray[np.bool_]:
-        return _scores(model, attacks, judge, template, options) >= THRESHOLD
+    def answers(attacks: Sequence[str]) -> list[str]:
+        return [answer for [answer] in respond(model, attacks, template, **options)]
 
-    direct = succeeded(prompts)
-    each = {suffix: succeeded([f"{prompt} {suffix}" for prompt in prompts]) for suffix in dict.fromkeys(suffixes)}
+    def succeeded(said: list[str]) -> NDArray[np.bool_]:
+        return judged(judge, said) >= THRESHOLD
+
+    said = answers(prompts)
+    direct, silent = succeeded(said), np.array([not answer.strip() for answer in said])
+    with_suffix = {suffix: [f"{prompt} {suffix}" for prompt in prompts] for suffix in dict.fromkeys(suffixes)}
+    each = {suffix: succeeded(answers(attacks)) for suffix, attacks in with_suffix.items()}
     return AttackSuccess(
         over_items(direct),
         {suffix: over_items(success) for suffix, success in each.items()},
         over_items(np.any([direct, *each.values()], axis=0)),
+        over_items(silent),
         judge_name(judge),
     )
 
@@ -135,11 +143,6 @@ def over_refusal(
     Raises:
         EvaluationError: see :func:`attack_success`.
     """
-    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
-    return over_items(_scores(model, prompts, judge, template, options) >= THRESHOLD)
-
-
-def _scores(
-    model: CausalModel, prompts: Sequence[str], judge: Judge, template: str | None, options: Mapping[str, Any]
-) -> NDArray[np.float32]:
-    return judged(judge, [answer for [answer] in respond(model, prompts, template, **options)])
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    answers = [answer for [answer] in respond(model, prompts, template, **options)]
+    return over_items(judged(judge, answers) >= THRESHOLD)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from curation_gym.judge import Judge as SavedJudge
 from curation_gym.signals.scores import ScoreError, imported_scorer
 from curation_gym.signals.transformer_scorer import TransformerScorer
 
@@ -54,13 +55,15 @@ def load_judge(name: str, label: str | None = None, *, batch_size: int = 32, dev
     """A judge by its name.
 
     Args:
-        name: ``"module:callable"``, or a text classifier by hub id, local directory or ``package:NAME/DIRECTORY``.
+        name: ``"module:callable"``, the directory of a saved :class:`curation_gym.judge.Judge`, or a text classifier
+            by hub id, local directory or ``package:NAME/DIRECTORY``.
         label: of the classifier, by name or index.
         batch_size: texts per forward pass of a classifier.
         device: of a classifier; by default the GPU where there is one.
 
     Raises:
-        EvaluationError: when a callable can't be imported, or isn't one.
+        EvaluationError: when a callable can't be imported, or isn't one; for a label of a saved judge.
+        JudgeError: when a saved judge was truncated or altered.
         ModelError: when a classifier can't be loaded or has no such label.
     """
     if re.fullmatch(r"[\w.]+:[\w.]+", name) and not Path(name).exists():
@@ -68,6 +71,10 @@ def load_judge(name: str, label: str | None = None, *, batch_size: int = 32, dev
             return cast(Judge, imported_scorer(name, "judge"))
         except ScoreError as error:
             raise EvaluationError(str(error)) from error
+    if Path(name, "judge.json").is_file():
+        if label is not None:
+            raise EvaluationError(f"the saved judge {name} says how toxic a text is, and has no label {label!r}")
+        return SavedJudge.load(name)
     chosen = int(label) if label is not None and label.isdecimal() else label or ""
     return TransformerScorer(name, chosen, batch_size=batch_size, device=device)
 

@@ -40,6 +40,8 @@ def test_attacks_by_hand() -> None:
     assert {suffix: success.value for suffix, success in told.suffixes.items()} == {"please": 1, "hm": 0}
     assert told.any == (1, 1, 1)
     assert told.judge == "curation_gym.evaluation.language_model.attacks:compliance"
+    said = [answer for [answer] in respond(TOY, prompts, PLAIN, max_new_tokens=3)]
+    assert told.silent.value == np.mean([not answer.strip() for answer in said])
     assert told.direct.low <= 1 / 3 <= told.direct.high
     assert over_refusal(TOY, prompts, template=PLAIN, max_new_tokens=3).value == pytest.approx(2 / 3)
 
