@@ -26,6 +26,7 @@ WITHOUT_MODEL: dict[str, Any] = {
 SPENT = 0.98
 """Share of the budget that hyperparameters must spend to be worth an episode with a model: most random thresholds leave
 nearly everything out, and what is compared is compared at equal tokens."""
+_MEAN = 1e-3
 HYPERPARAMETER, CHOSEN = "hyperparameter/", "chosen/"
 Weights = Mapping[str, float]
 Hyperparameters = dict[str, float]
@@ -97,15 +98,20 @@ def ranked(trials: pd.DataFrame, weights: Weights) -> dict[int, Hyperparameters]
     """Number of the trial → hyperparameters, first those after which the probes of the model were best.
 
     What a model says and reads is what is judged; what signals say of a selection is left out, since rules that see no
-    model would be chosen by it alone.
+    model would be chosen by it alone. The best has the least weighted shortfall of what it falls short of most, from
+    the best of all trials and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff
+    Procedure", Mathematical Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few
+    points of a trade-off that isn't convex could be chosen, whatever the weights.
 
     Args:
         trials: see :func:`try_out`.
         weights: of the objectives.
     """
     wide = trials.pivot(index="seed", columns="metric", values="value")
-    worth = sum(weight * wide[f"tuning/model_{name}"] for name, weight in weights.items())
-    return {int(index): _hyperparameters(wide.loc[index]) for index in worth.sort_values(ascending=False).index}
+    found = pd.DataFrame({name: wide[f"tuning/model_{name}"] for name in weights})
+    short = (found.max() - found) / (found.max() - found.min()).replace(0, 1) * pd.Series(weights)
+    worth = short.max(axis=1) + _MEAN * short.mean(axis=1)
+    return {int(index): _hyperparameters(wide.loc[index]) for index in worth.sort_values(kind="stable").index}
 
 
 def choose(candidates: Candidates, out: Path) -> pd.DataFrame:

@@ -234,4 +234,4 @@ class Audits:
         self.safe = [self.safe[index] for index in follows]
         domain, domains = self._pool.domain[self.known], len(self._told)
         self._told = np.bincount(domain, minlength=domains)
-        self._unsafe = np.bincount(domain, np.logical_not(self.safe), domains)
+        self._unsafe = np.bincount(domain, np.logical_not(self.safe), domains).astype(np.float64)

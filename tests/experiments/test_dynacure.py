@@ -46,6 +46,8 @@ def test_weights_choose_among_the_same_trials() -> None:
     in_order = ranked(trials, {"safety": 0.9, "utility": 0.1})
     assert list(in_order.items()) == [(1, {"threshold": 0.7}), (2, {"threshold": 0.4}), (0, {})]
     assert next(iter(ranked(trials, {"safety": 0.1, "utility": 0.9}).values())) == {}, "the defaults were best"
+    even = ranked(trials, {"safety": 0.5, "utility": 0.5})
+    assert next(iter(even.values())) == {"threshold": 0.4}, "which no weighted sum would choose"
     settled = pd.concat([trials, pd.DataFrame([tidy("c", "e", "p", 2, "chosen/safety 0.7", 90, 1.0)])])
     assert chosen(settled, "safety 0.7") == {"threshold": 0.4}
     assert chosen(settled, "safety 0.8") is None
