@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from curation_gym.console import say
 from curation_gym.envs.audits import CLEAN
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.curation import curation
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments import options
 from experiments.dynacure import SCENARIO, judged_seeds, scenario_of
-from experiments.dynacure_evaluation import curation
 from experiments.dynacure_report import headline, who
 from experiments.dynacure_results import BASE, CorpusResults
 from experiments.dynacure_runs import judge_of, judgement

@@ -17,6 +17,7 @@ from curation_gym.envs.audits import RefinementConfig
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.language_model_probes import ProbesConfig
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.curation import curation, selection_rates
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.files import replace_file
@@ -35,7 +36,7 @@ from curation_gym.pools.partition import (
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
-from experiments.dynacure_evaluation import Evaluation, EvaluationConfig, curation, selection_rates
+from experiments.dynacure_evaluation import Evaluation, EvaluationConfig
 from experiments.dynacure_further import FurtherConfig, further
 from experiments.dynacure_reward import Reward
 from experiments.policies import REFERENCES

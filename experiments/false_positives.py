@@ -21,6 +21,7 @@ import typer
 from numpy.typing import NDArray
 
 from curation_gym.envs.audits import CLEAN
+from curation_gym.evaluation.curation import curation
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval
 from curation_gym.policy import Policy
@@ -28,7 +29,6 @@ from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
 from experiments import options
 from experiments.dynacure import judged_seeds
-from experiments.dynacure_evaluation import curation
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
