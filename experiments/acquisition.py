@@ -31,20 +31,15 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from curation_gym.console import console, say
-from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
-from curation_gym.policy import make_policy
-from curation_gym.pools import Pool
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.acquisition_strategies import OURS, PEER, Query, peers
 from experiments.report import Report
 from experiments.study import Study, tidy
-from experiments.umc_strategies import STRATEGIES
 
 DIGITS = "digits"
 COMPARED = ("margin", "badge", "coreset", "typiclust")
-DOMAINS, PULLS = 10, 3
 TEST, BATCH = 500, 10  # samples that learning curves are judged on, and labels a round
 
 
@@ -124,51 +119,6 @@ def speed_table(results: pd.DataFrame) -> pd.DataFrame:
     return table.loc[:, (table != "–").any()]
 
 
-def measure_strategy(payload: tuple[Size, str], out: Path) -> pd.DataFrame:
-    """Rows of the seconds to the first pull, of a pull, and the process's peak of bytes, for a whole strategy."""
-    size, name = payload
-    strategy, query = STRATEGIES[name], clusters(size)
-    X = np.concatenate([query.candidates, query.labelled])
-    label = np.append(query.probabilities.argmax(1), query.labels)
-    pool = Pool(
-        X,
-        domain=label % DOMAINS,
-        domain_names=tuple(f"domain {code}" for code in range(DOMAINS)),
-        hidden={"label": label},
-        split=np.repeat([0, 1, 2], [size.n, size.labelled // 2, size.labelled - size.labelled // 2]),
-        class_names=tuple(f"class {code}" for code in range(size.classes)),
-    )
-    budget = size.labelled + PULLS * size.picks
-    learner = {"kind": "linear", "members": 5, "max_iter": 8}
-    labels = {"n_initial": size.labelled, "budget": budget, "batch": size.picks, "evaluate_every": PULLS}
-    start = time.process_time()
-    core = AnnotationAllocationVectorEnv(1, pool=pool, learner=learner, **labels, **strategy.kwargs)
-    policy = make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
-    observation, _ = core.reset(seed=[0])
-    found, seconds = {"start_seconds": time.process_time() - start}, []
-    for _ in range(PULLS):
-        start = time.process_time()
-        observation, *_ = core.step(policy.predict(observation)[0])
-        seconds.append(time.process_time() - start)
-    found |= {"seconds": min(seconds), "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
-    return pd.DataFrame([tidy(_whole(size), "", name, 0, metric, size.picks, value) for metric, value in found.items()])
-
-
-def _whole(size: Size) -> str:
-    return f"whole strategies, {size}"
-
-
-def strategy_table(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per strategy; numbers as text."""
-    measured = results.pivot(index="policy", columns="metric", values="value")
-    shown = {
-        "seconds to the first pull": measured["start_seconds"].map("{:.1f}".format),
-        "seconds a pull": measured["seconds"].map("{:.2f}".format),
-        "peak GB": (measured["peak_bytes"] / 1e9).map("{:.2f}".format),
-    }
-    return pd.DataFrame(shown).reset_index(names="strategy")
-
-
 # ------------------------------------------------------------ learning curves
 def curve(payload: tuple[str, bool, int, int], out: Path) -> pd.DataFrame:
     """Rows of the test accuracy after every round, and of the area under this curve."""
@@ -218,6 +168,9 @@ def main(
     quick: options.Quick = False,
 ) -> None:
     """Measure and compare."""
+    # Here, since what environments and learners load would count as memory of every process.
+    from experiments import acquisition_whole as whole
+
     with options.exits():
         sizes, budget = (QUICK_SIZES, QUICK_LABELS) if quick else (SIZES, LABELS)
         chosen = seeds_for(0, "evaluation", n=seeds or (3 if quick else 20))
@@ -227,14 +180,14 @@ def main(
             {
                 "sizes": [asdict(size) for size in sizes],
                 "strategies": list(OURS),
-                "whole": {name: vars(strategy) for name, strategy in STRATEGIES.items()},
+                "whole": {name: vars(strategy) for name, strategy in whole.STRATEGIES.items()},
                 "peer": sorted(compared),
                 "labels": budget,
                 "seeds": len(chosen),
             },
             label="quick" if quick else "full",
             seeds=chosen,
-            step_unit={name: "picks" for size in sizes for name in (str(size), _whole(size))} | {DIGITS: "labels"},
+            step_unit={name: "picks" for size in sizes for name in (str(size), whole.title(size))} | {DIGITS: "labels"},
             out=out,
             resume=resume,
             overwrite=overwrite,
@@ -248,9 +201,9 @@ def main(
                     # One at a time: memory that another has used would count, and so would its work.
                     study.run(measure, {unit: (size, strategy, by_peer)}, jobs=1, title=unit)
         largest = sizes[-1]
-        for name in STRATEGIES:
-            unit = f"{name}, {_whole(largest)}"
-            study.run(measure_strategy, {unit: (largest, name)}, jobs=1, title=unit)
+        for name in whole.STRATEGIES:
+            unit = f"{name}, {whole.title(largest)}"
+            study.run(whole.measure, {unit: (largest, name)}, jobs=1, title=unit)
         curves = {
             f"{_policy(strategy, by_peer)} on {DIGITS}, seed {seed}": (strategy, by_peer, seed, budget)
             for seed in chosen
@@ -261,7 +214,7 @@ def main(
         results = study.results()
         status = study.finish(results)
         tables = {str(size): speed_table(results[results["scenario"] == str(size)]) for size in sizes}
-        tables[_whole(largest)] = strategy_table(results[results["scenario"] == _whole(largest)])
+        tables[whole.title(largest)] = whole.table(results[results["scenario"] == whole.title(largest)])
         tables["area under the learning curve"] = curve_table(results[results["scenario"] == DIGITS])
         report = Report("Acquisition").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
         for title, table in tables.items():

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from experiments import acquisition
+from experiments import acquisition, acquisition_whole
 from experiments.acquisition import Size, clusters, curve, curve_table, measure, speed_table
 from experiments.acquisition_strategies import OURS, PEER, peers
 from experiments.study import tidy
@@ -91,16 +91,19 @@ def test_the_command_writes_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(acquisition, "QUICK_LABELS", 20)
     monkeypatch.setattr(acquisition, "OURS", {"badge": OURS["badge"]})
     monkeypatch.setattr(acquisition, "COMPARED", ("margin",))
+    monkeypatch.setattr(acquisition_whole, "STRATEGIES", {"umc": acquisition_whole.STRATEGIES["umc"]})
     app = typer.Typer()
     app.command()(acquisition.main)
     arguments = ["--quick", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
-    assert set(results["policy"]) == {"badge", "margin"} | ({f"margin ({PEER})"} if peers() else set())
+    assert set(results["policy"]) == {"badge", "margin", "umc"} | ({f"margin ({PEER})"} if peers() else set())
     assert results.loc[results["metric"] == "test_accuracy", "seed"].nunique() == 2
     page = (tmp_path / "out" / "report.md").read_text()
     assert f"## {NO_PEER}" in page
+    assert f"## whole strategies, {NO_PEER}" in page
+    assert "| umc |" in page
     assert "## area under the learning curve" in page
     assert "areas under their curves are compared in pairs" in page
     before = results["value"].tolist()
