@@ -192,7 +192,9 @@ def _few(names: tuple[str, ...]) -> str:
 
 def _stacked(infos: list[AnnotationInfo]) -> Arrays:
     records: list[dict[str, Any]] = [dict(info) for info in infos]
-    return {key: np.array([record[key] for record in records]) for key in records[0]}
+    # Texts as objects, as Gymnasium's own vector environments stack them.
+    kind = {key: object if isinstance(value, str) else None for key, value in records[0].items()}
+    return {key: np.array([record[key] for record in records], dtype) for key, dtype in kind.items()}
 
 
 class AnnotationAllocationEnv(CurationEnv):

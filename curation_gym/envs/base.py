@@ -378,5 +378,5 @@ def _row_info(infos: dict[str, Any]) -> dict[str, Any]:
     info = {}
     for key, values in infos.items():
         if not key.startswith("_") and infos[f"_{key}"][0]:
-            info[key] = values[0].item() if values[0].ndim == 0 else values[0]
+            info[key] = values[0].item() if isinstance(values[0], np.generic) else values[0]
     return info
