@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from curation_gym.pools.cards import SignalCard, signal_cards
+from curation_gym.pools.cards import SignalCard, SourceCard, signal_cards
 from curation_gym.pools.documents import Keys, document_keys
 from curation_gym.pools.labelled import TrainSource, training_keys
 from curation_gym.pools.pool import Pool
@@ -53,16 +53,12 @@ def check_evaluation(pool: Pool, data_set: str, part: tuple[float, float] | None
     Raises:
         PartitionError: when some of that trained or calibrated a signal.
     """
-    low, high = part or (0.0, 1.0)
     for name, card in signal_cards(pool).items():
-        for source in (source for below in card.every() for source in below.sources):
-            start, end = source.part or (0.0, 1.0)
-            if source.title == data_set and start < high and low < end:
-                raise PartitionError(
-                    f"signal {name!r} was trained on [{start:g}, {end:g}) of {data_set!r}: results on [{low:g}, "
-                    f"{high:g}) must not be reported for what this pool trains. Leave the signal out, or evaluate on "
-                    "what it never saw"
-                )
+        if trained := _overlap((source for below in card.every() for source in below.sources), data_set, part):
+            raise PartitionError(
+                f"signal {name!r} was trained on {trained} of {data_set!r}: results on {_interval(part)} must not be "
+                "reported for what this pool trains. Leave the signal out, or evaluate on what it never saw"
+            )
 
 
 def check_independent(judge: SignalCard, pool: Pool) -> None:
@@ -92,13 +88,8 @@ def check_held_out(sources: Iterable[TrainSource], data_set: str, part: tuple[fl
     Raises:
         PartitionError: when some of it is among the sources.
     """
-    low, high = part or (0.0, 1.0)
-    for source in sources:
-        start, end = source.part or (0.0, 1.0)
-        if source.title == data_set and start < high and low < end:
-            raise PartitionError(
-                f"probes read [{start:g}, {end:g}) of {data_set!r}, of which [{low:g}, {high:g}) is for tests"
-            )
+    if read := _overlap(sources, data_set, part):
+        raise PartitionError(f"probes read {read} of {data_set!r}, of which {_interval(part)} is for tests")
 
 
 def check_sources(judge: SignalCard, sources: Iterable[TrainSource]) -> None:
@@ -123,6 +114,23 @@ def pool_keys(pool: Pool) -> Keys:
     if pool.data is None or "text" not in pool.data.column_names:
         raise PartitionError(f"only texts can be told apart by document, actual pool: {pool!r}")
     return document_keys(pool.data["text"].to_pylist())
+
+
+def _overlap(
+    sources: Iterable[SourceCard | TrainSource], data_set: str, part: tuple[float, float] | None
+) -> str | None:
+    """The first interval that a source has of a data set and that meets another; None when there is none."""
+    low, high = part or (0.0, 1.0)
+    for source in sources:
+        start, end = source.part or (0.0, 1.0)
+        if source.title == data_set and start < high and low < end:
+            return _interval(source.part)
+    return None
+
+
+def _interval(part: tuple[float, float] | None) -> str:
+    low, high = part or (0.0, 1.0)
+    return f"[{low:g}, {high:g})"
 
 
 def _keys(side: Pool | TrainSource | NDArray[np.uint64] | Iterable[str]) -> Keys:
