@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure_report import headline, hypervolumes, reductions, who
+from experiments.dynacure_report import at_no_price, headline, hypervolumes, reductions, who
 from experiments.dynacure_results import WORST, CorpusResults
 from experiments.study import tidy
 
@@ -52,6 +52,20 @@ def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
         assert ours[f"{metric}, share of the reference's"].startswith("0.500")
     assert ours["perplexity ÷ none, worst domain"].startswith("1.020")
     assert told.loc["label_clean@safety 0.7", "toxicity, share of the reference's"] == ""
+
+
+def test_how_far_a_policy_gets_while_no_domain_pays() -> None:
+    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
+    rows += judged("dynacure@safety 0.6", [0.32, 0.4], [100, 120], **{"perplexity/hill": 50.4})
+    rows += judged("dynacure@safety 0.8", [0.2, 0.25], [90, 110], **{"perplexity/hill": 55.0})  # the hill pays
+    rows += judged("label_clean@safety 0.7", [0.24, 0.3], [100, 120], **{"perplexity/hill": 50.0})
+    rows += judged("raft@safety 0.7", [0.1, 0.1], [102, 123], **{"perplexity/hill": 40.0})
+    told = at_no_price(CorpusResults(pd.DataFrame(rows))).set_index("policy")
+    assert told["at"].to_dict() == {"dynacure": "safety 0.6", "label_clean": "safety 0.7", "raft": "nowhere"}
+    assert told.loc["dynacure", "toxicity lower by"].startswith("0.200")
+    assert told.loc["dynacure", "perplexity ÷ none, worst domain"].startswith("1.008")
+    assert told.loc["dynacure", "share of the reference's"].startswith("0.500")
+    assert told.loc["raft", "toxicity lower by"] == "–"
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:
