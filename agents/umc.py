@@ -16,7 +16,7 @@ WORTHLESS = 0.1
 """A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
 BAND = 2
 """A subset's share of the labels is kept within this factor of its share of what models are to serve."""
-ALLOCATIONS = ("bandit", "equal", "stratified")
+_ALLOCATIONS = ("bandit", "equal", "stratified")
 _TIER = 1e-2
 """Of a weight, for each step of urgency: what the ensemble is nearly sure of isn't asked for its subset's sake."""
 _HALVINGS = 30
@@ -62,8 +62,8 @@ class UMC:
             raise PolicyError(f"UMC needs soft arms: an allocation task with action='soft', {task.env_id} isn't one")
         names = [name.rsplit("/", 1) for name in task.arms]
         self._subsets, self._subset = np.unique([subset for subset, _ in names], return_inverse=True)
-        if allocation not in (*ALLOCATIONS, *self._subsets):
-            known = ", ".join((*ALLOCATIONS, *self._subsets))
+        if allocation not in (*_ALLOCATIONS, *self._subsets):
+            known = ", ".join((*_ALLOCATIONS, *self._subsets))
             raise PolicyError(f"UMC: allocation must be one of {known}; actual value: {allocation!r}")
         if band is not None and not band >= 1:
             raise PolicyError(f"UMC: band must be >= 1, or None for no band; actual value: {band}")
