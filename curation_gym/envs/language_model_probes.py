@@ -12,7 +12,7 @@ from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.language_model import LanguageModelLearner
-from curation_gym.pools.labelled import Preference, TrainSource, read_preferences
+from curation_gym.pools.labelled import Example, Preference, TrainSource, read_preferences
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.registry import encoder_cache
 from curation_gym.pools.trained import ClassifierSignal, trained
@@ -32,7 +32,8 @@ class ProbesConfig(Config):
         prompt_tokens: of a beginning.
         samples: per prompt.
         new_tokens: of a sample.
-        safety: what scores samples, P(safe). No judge of results may share its sources or its method.
+        safety: what scores samples, P(safe); trained on its sources and, as much, on the texts that people were asked
+            about. No judge of results may share its sources or its method.
         clean: clean texts per domain whose perplexity is measured.
         preferences: pairs of which the model should find the first more probable; None: not measured.
         pairs: of them, by hash.
@@ -106,7 +107,6 @@ class Probes:
         learner: whose tokenizer reads the texts.
 
     Attributes:
-        audits: human labels that were read.
         scorer: texts → P(safe); None without prompts.
         domains: indices of those with clean texts, as ``pool.domain`` has them.
 
@@ -132,8 +132,9 @@ class Probes:
         self._prompt_domain = pool.domain[ids[long_enough[: config.prompts]]]
         begin = [documents[row][: config.prompt_tokens] for row in long_enough[: config.prompts]]
         self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
+        self._asked: list[int] = []
         self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
-        self.scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts))
+        self.scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts), self._audited(pool))
         self._pairs: list[tuple[str, str]] = []
         if config.preferences is not None:
             self._pairs = self._readable(read_preferences(config.preferences, frozenset(texts)), learner)
@@ -154,10 +155,23 @@ class Probes:
             )
         return found[: self.config.pairs]
 
+    @property
+    def audits(self) -> int:
+        """Human labels that were read."""
+        return len(self._asked)
+
+    def _audited(self, pool: Pool) -> tuple[Example, ...]:
+        """What people said of texts that they were asked about while clean ones were looked for."""
+        if not self._asked:
+            return ()
+        assert pool.data is not None
+        texts, label = pool.data["text"].take(self._asked).to_pylist(), pool.hidden["label"][self._asked]
+        known = zip(texts, label, self._asked, strict=True)
+        return tuple(Example(text, bool(found == CLEAN), index) for text, found, index in known if found >= 0)
+
     def _choose_clean(self, pool: Pool, ids: NDArray[np.int32], documents: list[NDArray[np.int32]], start: int) -> None:
         """The first clean texts of every domain; people are asked until there are enough."""
         label = pool.hidden.get("label")
-        self.audits = 0
         self.domains: list[int] = []
         self._clean: list[list[int]] = []
         self._of: list[int] = []
@@ -166,7 +180,8 @@ class Probes:
             for row in np.flatnonzero(pool.domain[ids] == code):
                 if found == self.config.clean:
                     break
-                self.audits += label is not None
+                if label is not None:
+                    self._asked.append(int(ids[row]))
                 if len(documents[row]) and (label is None or label[ids[row]] == CLEAN):
                     self._clean.append([start, *documents[row].tolist()])
                     self._of.append(len(self.domains))
@@ -207,6 +222,6 @@ class Probes:
 
 
 @lru_cache(maxsize=2)
-def _scorer(config: ClassifierSignal, excluded: frozenset[str]) -> Scorer:
+def _scorer(config: ClassifierSignal, excluded: frozenset[str], audited: tuple[Example, ...]) -> Scorer:
     """Trained once for all environments of a process."""
-    return trained(config, excluded, SharedEncoders(encoder_cache, training_only=True))[0]
+    return trained(config, excluded, SharedEncoders(encoder_cache, training_only=True), audited)[0]

@@ -341,6 +341,9 @@ class LanguageModelSelectionEnv(CurationEnv):
     (batches without a finite loss, which were no updates), ``audited`` (human labels revealed in this step);
     ``raw_reward`` is the same number as the reward.
 
+    What scores samples of the model knows, beside its sources, the texts of which people were asked whether they are
+    clean, see :class:`ProbesConfig`: of a corpus that its sources aren't like, it would know little else.
+
     With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment
     (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own. They
     are of the same texts in every episode. With its ``gain``, probes of the model correct utility, which is then in

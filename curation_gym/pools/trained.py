@@ -77,14 +77,19 @@ class Calibration(Config):
 
 
 def trained(
-    config: ClassifierSignal, excluded: Container[str], encoders: MakeEncoder = make_encoder
+    config: ClassifierSignal,
+    excluded: Container[str],
+    encoders: MakeEncoder = make_encoder,
+    audited: Sequence[Example] = (),
 ) -> tuple[Scorer, SignalCard]:
     """Train what a ``classifier`` signal describes.
 
     Args:
         config: which.
-        excluded: texts that nothing is trained on.
+        excluded: texts of the sources that nothing is trained on.
         encoders: makes the encoder.
+        audited: of the pool, texts of which people have said more. Together they weigh as much as all sources, in each
+            class. The card doesn't tell of them, and preferences aren't corrected by them.
 
     Returns:
         What scores texts, float32 (n,) in [0, 1], and its card.
@@ -94,7 +99,10 @@ def trained(
         ClassifierError: when there is too little to train on.
     """
     pairs = config.train[0].pair is not None
-    scorer, card, sources = (_from_preferences if pairs else _from_labels)(config, excluded, encoders)
+    if pairs:
+        scorer, card, sources = _from_preferences(config, excluded, encoders)
+    else:
+        scorer, card, sources = _from_labels(config, excluded, encoders, audited)
     return scorer, SignalCard(
         kind=config.kind,
         method="Bradley–Terry model" if pairs else "logistic regression",
@@ -123,19 +131,34 @@ def calibrated(
     return *_calibration(config.method, scores, positive, folds, measured_on), sources
 
 
-def _from_labels(config: ClassifierSignal, excluded: Container[str], encoders: MakeEncoder) -> _Fitted:
+def _from_labels(
+    config: ClassifierSignal, excluded: Container[str], encoders: MakeEncoder, audited: Sequence[Example]
+) -> _Fitted:
     examples, sources = _examples(config.train, excluded)
+    was_audited = np.arange(len(examples) + len(audited)) >= len(examples)
+    examples += audited
     texts, positive = [example.text for example in examples], np.array([e.positive for e in examples], np.bool_)
     encoder = encoders(config.encoder, texts) if config.encoder else None
     scorer = TextScorer(encoder, config.c)
+    weight = _equal_weight(positive, was_audited) if audited else None
     if config.calibration is None:
-        return scorer.fit(texts, positive).score, None, sources
+        return scorer.fit(texts, positive, weight=weight).score, None, sources
     folds = _folds([example.key for example in examples])
-    held_out = scorer.fit(texts, positive, folds).held_out
+    held_out = scorer.fit(texts, positive, folds, weight).held_out
     assert held_out is not None
     measured_on = f"{N_FOLDS} folds of the training texts"
-    calibrator, card = _calibration(config.calibration, held_out, positive, folds, measured_on)
+    calibrator, card = _calibration(config.calibration, held_out, positive, folds, measured_on, weight)
     return lambda new: calibrator(scorer.score(new)), card, sources
+
+
+def _equal_weight(positive: NDArray[np.bool_], part: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What each text weighs, (n,): either part the same within a class, and either class the same in all."""
+    weight = np.zeros(len(positive))
+    for label in (True, False):
+        groups = [group for group in ((positive == label) & part, (positive == label) & ~part) if group.any()]
+        for group in groups:
+            weight[group] = len(positive) / (2 * len(groups) * group.sum())
+    return weight
 
 
 def _from_preferences(config: ClassifierSignal, excluded: Container[str], encoders: MakeEncoder) -> _Fitted:
@@ -175,18 +198,19 @@ def _calibration(
     positive: NDArray[np.bool_],
     folds: NDArray[np.integer],
     measured_on: str,
+    weight: NDArray[np.floating] | None = None,
     *,
     through_half: bool = False,
 ) -> tuple[Calibrator, CalibrationCard]:
-    after = cross_calibrated(scores, positive, folds, method, through_half=through_half)
+    after = cross_calibrated(scores, positive, folds, method, weight, through_half=through_half)
     card = CalibrationCard(
         method=method,
         measured_on=measured_on,
         auc=float(roc_auc_score(positive, scores)),
-        error_before=expected_calibration_error(scores, positive),
-        error_after=expected_calibration_error(after, positive),
+        error_before=expected_calibration_error(scores, positive, weight=weight),
+        error_after=expected_calibration_error(after, positive, weight=weight),
     )
-    return Calibrator(method, through_half=through_half).fit(scores, positive), card
+    return Calibrator(method, through_half=through_half).fit(scores, positive, weight), card
 
 
 def _folds(keys: Sequence[int]) -> NDArray[np.intp]:
