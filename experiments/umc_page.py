@@ -82,8 +82,7 @@ SETTLED = (
     "and pictures come in very different numbers its area fell behind that of ensemble uncertainty, since it asked "
     "about what the pool has most of. From then on a domain's share of the labels is kept within a factor of two of "
     "its share of the validation split, and what UMC does on pools of several domains was judged anew, on the seeds "
-    "that had suggested the change; umc_clinc150 still has to be. Mixed text, which nothing was settled on, is its "
-    "confirmation, once it has run."
+    "that had suggested the change. Mixed text, which nothing was settled on, is its confirmation, once it has run."
 )
 ROBUSTNESS = (
     "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
