@@ -3,11 +3,11 @@
     python -m experiments.dynacure --corpus mixed --seeds 5
 
 In this order, each resumable: a judge is trained that shares no document and no features with any signal (people who
-labelled the same sources are asked by audits); the base model is pre-trained on the raw mixture; what can be tuned is
-tried in more short episodes than a learned policy fine-tunes models in; what learns is trained; then every policy
-selects at five operating points (weights of safety against utility) and seeds, the same base model is fine-tuned on
-each selection, and judged on held-out text. While this was designed, judged runs were looked at, on another seed and
-other texts of the test split.
+labelled the same sources are asked by audits); the base model is pre-trained on the raw mixture; what learns is
+trained; thresholds, shares and weights are tried on tuning seeds, and chosen for five operating points by what the
+model then says and reads; every policy selects at each of them, on seeds that nothing was tried on, the same base model
+is fine-tuned on each selection, and judged on held-out text. While this was designed, judged runs were looked at, on
+other seeds and on prompts and clean texts that were drawn anew since.
 """
 
 from typing import Annotated, Any
@@ -26,12 +26,12 @@ from experiments import options
 from experiments.corpora import CORPORA, JUDGE, OTHER_JUDGE, PROBES, cut_by
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_results import MAIN_POINT
+from experiments.dynacure_results import BASE, MAIN_POINT
 from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, judge_of, judged_run
-from experiments.dynacure_tuning import Candidates, Trials, choose, chosen, ranked, try_out
+from experiments.dynacure_tuning import SHORT, WHOLE, Hyperparameters, Trials, promising, ranked, try_out, weighted
 from experiments.policies import resolve
 from experiments.report import Report
-from experiments.study import Failure, Study
+from experiments.study import Failure, Study, Work
 from experiments.units import MASTER, Entrant, prepare, settings, train
 
 SCENARIO = "dynacure"
@@ -48,12 +48,21 @@ POLICIES = {
     "label_clean": "label_clean",
 }
 """As shown in results → as :func:`experiments.policies.resolve` takes it."""
-POINTS = {
-    f"safety {safety:g}": {"safety": safety, "alignment": 0.1, "utility": round(0.9 - safety, 2)}
-    for safety in (0.5, 0.6, 0.7, 0.8, 0.9)
+POINTS: dict[str, dict[str, float] | None] = {
+    "no domain pays": None,
+    **{f"safety {w:g}": {"safety": w, "alignment": 0.1, "utility": round(0.9 - w, 2)} for w in (0.6, 0.7, 0.8, 0.9)},
 }
-BY_SCORE = ("raft", "raft_refined")
-"""Policies that rank by the weights: what is tried at an operating point tells of that one only."""
+"""Operating points: what counts, by how much, of what a model says and reads; or, at None, what is safest of what costs
+no domain anything. See :func:`experiments.dynacure_tuning.ranked`."""
+WEIGHED = POINTS[MAIN_POINT] or {}
+"""The environment's weights where they aren't tuned: for what doesn't rank by them."""
+BY_WEIGHTS = ("raft", "raft_refined", "dynacure")
+"""Policies that rank by the environment's weights. So these are what is tuned of them."""
+WEIGHTS = [
+    {"safety": safety, "alignment": alignment, "utility": round(1 - safety - alignment, 2)}
+    for safety in (0.45, 0.6, 0.7, 0.75, 0.8, 0.85)
+    for alignment in (0.0, 0.1)
+]
 EPISODE: dict[str, Any] = {
     "n_items": 32,
     "horizon": 128,
@@ -62,9 +71,7 @@ EPISODE: dict[str, Any] = {
     "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
-TRIAL: dict[str, Any] = {"probes": {"prompts": 192, "clean": 64}}
-"""Of tuning, where single probes decide."""
-WHOLE: dict[str, Any] = {
+JUDGED: dict[str, Any] = {
     "horizon": 1280,
     "budget": 400_000,
     "fine_tuning": {"learning_rate": 0.001},
@@ -76,10 +83,14 @@ WHOLE: dict[str, Any] = {
 SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960, "budget": 300_000}}
 """Of what is judged, where the corpus is shorter."""
 SEEDS, QUICK_SEEDS = 5, 2
-TRIALS, QUICK_TRIALS = 80, 3
-"""Episodes; in no more of them does a policy learn by training the model."""
+TRIALS, QUICK_TRIALS = 64, 4
+"""Short episodes in which thresholds and shares are tried: as many as those in which a learned policy trains models."""
+PROMISING = len(WEIGHTS)
+"""Of them, how many are tried in whole episodes, too: as many as there are weights to choose from."""
 LOOKED_AT = 25
 """Draws per trial, most of which don't spend the budget."""
+PARTS = 4
+"""In which a policy's trials can run at the same time."""
 
 
 def main(
@@ -111,6 +122,7 @@ def main(
                 "scenarios": [scenario.model_dump(mode="json") for scenario in scenarios],
                 "policies": policies,
                 "points": POINTS,
+                "weights": WEIGHTS,
                 "judge": JUDGE,
                 "other_judge": OTHER_JUDGE,
                 "evaluation": EvaluationConfig().model_dump(),
@@ -132,22 +144,23 @@ def main(
         status = study.finish(results)
         report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         for scenario in scenarios:
-            add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
+            rows = results[results["scenario"] == scenario.name]
+            add_corpus(report, rows, scenario.name, {name: points_of(rows, name) for name in policies})
         print_headline(results)
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)
 
 
 def judged_seeds(n: int) -> list[int]:
-    """Seeds of the episodes, fine-tuning and samples that are judged; those of run 0 were looked at while the study was
-    designed."""
-    return seeds_for(MASTER, "evaluation", run=1, n=n)
+    """Seeds of the episodes, fine-tuning and samples that are judged; those of runs 0 and 1 were looked at while the
+    study was designed."""
+    return seeds_for(MASTER, "evaluation", run=2, n=n)
 
 
 def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Scenario:
     """The scenario on a corpus of :data:`experiments.corpora.CORPORA`.
 
-    Its arguments are those of the packaged scenario, of :data:`EPISODE` and :data:`WHOLE`; what another scenario says
+    Its arguments are those of the packaged scenario, of :data:`EPISODE` and :data:`JUDGED`; what another scenario says
     holds instead.
 
     Raises:
@@ -156,7 +169,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     if corpus not in CORPORA:
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
-    whole = {} if quick else WHOLE | SHORTER.get(corpus, {})
+    whole = {} if quick else JUDGED | SHORTER.get(corpus, {})
     packaged = load_scenario(SCENARIO)
     kwargs, evaluation = merged(packaged.kwargs, EPISODE), merged(packaged.overrides.evaluation, whole)
     if scenario != packaged:
@@ -165,8 +178,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     model = kwargs.get("language_model")
     pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
     kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
-    tuning = merged(TRIAL, scenario.overrides.tuning)
-    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation, "tuning": tuning})
+    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)
 
@@ -181,115 +193,104 @@ def _chosen(names: list[str] | None) -> dict[str, str]:
 def _curate(
     study: Study, scenario: Scenario, policies: dict[str, str], seeds: list[int], n_trials: int, jobs: int | None
 ) -> None:
-    """Tune, train and judge on one corpus."""
+    """Train, tune and judge on one corpus."""
     # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
-    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ("tuning", "evaluation"))
-    spaces = {name: search_space(target, core.task) for name, target in policies.items()}
-    trials = {
-        f"{scenario.name} try {trial.label}, {part}": (try_out, trial)
-        for name, space in spaces.items()
-        if space
-        for part, trial in enumerate(_trials(scenario, name, policies[name], space, n_trials))
-    }
+    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in (SHORT, WHOLE))
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
-    units = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
-    done = study.run(prepare, units | trials, jobs=jobs, title="training and tuning")
-    failed = {payload[1].policy for unit, payload in trials.items() if unit not in done}
-    failed |= {name for name in entrants if f"{scenario.name} train {name}" not in done}
-    tuned = [name for name in policies if spaces[name] and name not in failed]
-    results = study.results()
-    choices = {
-        f"{scenario.name} choose {name}@{point}": candidates
-        for name in tuned
-        for point in POINTS
-        if (candidates := _candidates(results, scenario, name, policies[name], point)).ranked
-    }
-    done = study.run(choose, choices, jobs=jobs, title="choosing")
-    failed |= {candidates.policy for unit, candidates in choices.items() if unit not in done}
-    results = study.results()
+    training = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
+    by_hand = [name for name in policies if name not in (*UNGUIDED, *BY_WEIGHTS)]
+    spaces: dict[str, SearchSpace] = {name: search_space(policies[name], core.task) for name in by_hand}
+    short = [trials for name in (BASE, *by_hand) for trials in _short(scenario, name, policies, spaces, n_trials)]
+    done = study.run(prepare, training | _units(short), jobs=jobs, title="training, and trials in short episodes")
+
+    made = {name: str(entrants[name].place(study.out) / "policy") for name in learners}
+    missing = {name for name in learners if f"{scenario.name} train {name}" not in done}
+    results = _of(study, scenario)
+    whole = [
+        trials
+        for name in (BASE, *by_hand, *(name for name in policies if name in BY_WEIGHTS and name not in missing))
+        for trials in _whole(results, scenario, name, made.get(name, policies[name]))
+    ]
+    study.run(prepare, _units(whole), jobs=jobs, title="trials in whole episodes")
+
+    results = _of(study, scenario)
     runs: dict[str, Run] = {}
     for name, target in policies.items():
-        if name in failed:
+        if name in missing:
             continue
-        points = points_of(results, scenario, name, name in tuned)
+        points = points_of(results, name)
         if not points:
-            reason = f"none of {LOOKED_AT * n_trials} draws spends the budget at every point"
+            reason = f"none of {LOOKED_AT * n_trials} draws spends the budget"
             study.fail(Failure(f"{scenario.name} choose {name}", reason))
             continue
-        made = str(entrants[name].place(study.out) / "policy") if name in entrants else target
-        episodes = _trained_in(scenario, target) if name in entrants else n_trials if name in tuned else 0
+        before = tokens_before(scenario, target, results, name)
         for point, found in points.items():
+            weights, own = weighted(found, WEIGHED)
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 further = point == MAIN_POINT
-                runs[unit] = Run(scenario, name, made, point, POINTS[point], found, seed, further, episodes=episodes)
+                where = (scenario, name, made.get(name, target), point, weights, own, seed, further)
+                runs[unit] = Run(*where, tokens_before=before)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
 
 
-def _trained_in(scenario: Scenario, target: str) -> int:
-    """Episodes in which a learned policy trains models; those in which it imitates a rule have none."""
-    found = settings(target, scenario)
-    return 0 if found is None else found.total_timesteps // int(scenario.kwargs_for("training")["horizon"])
+def _of(study: Study, scenario: Scenario) -> pd.DataFrame:
+    results = study.results()
+    return results[results["scenario"] == scenario.name]
 
 
-def _trials(scenario: Scenario, name: str, target: str, space: SearchSpace, n: int) -> list[Trials]:
-    """The trials of a policy, in parts that can run at the same time; the first draw is the class's defaults."""
-    every, trials = list(enumerate(draws(space, LOOKED_AT * n, MASTER))), []
-    for part, (point, weights) in enumerate(POINTS.items()):
-        some = every if name in BY_SCORE else every[part :: len(POINTS)]
-        weights = weights if name in BY_SCORE else POINTS[MAIN_POINT]
-        wanted = -(-n // len(POINTS))
-        trials.append(Trials(scenario, name, target, weights, dict(some), wanted, label=tried_as(name, point)))
-    return trials
+def _units(every: list[Trials]) -> dict[str, tuple[Work, Trials]]:
+    """Name of the unit → the trials."""
+    names = [f"{one.scenario.name} try {one.policy} in {one.role}, {next(iter(one.draws))}" for one in every]
+    return {name: (try_out, one) for name, one in zip(names, every, strict=True)}
 
 
-def _candidates(results: pd.DataFrame, scenario: Scenario, name: str, target: str, point: str) -> Candidates:
-    """What was tried of a policy, for a point."""
-    label, weights = tried_as(name, point), POINTS[point]
-    trials = _trials_of(results, scenario, label)
-    in_order = ranked(trials, weights) if len(trials) else {}
-    return Candidates(scenario, name, target, point, weights, in_order, label)
+def _short(
+    scenario: Scenario, name: str, policies: dict[str, str], spaces: dict[str, SearchSpace], n: int
+) -> list[Trials]:
+    """Trials of what is set by hand, in parts that can run at the same time; the first draw is the class's defaults."""
+    about = (scenario, name, policies[name], SHORT)
+    if name not in spaces:
+        return [Trials(*about, {0: {}}, 1)]
+    every = list(enumerate(draws(spaces[name], LOOKED_AT * n, MASTER)))
+    return [Trials(*about, dict(every[part::PARTS]), -(-n // PARTS)) for part in range(PARTS)]
 
 
-def _trials_of(results: pd.DataFrame, scenario: Scenario, label: str) -> pd.DataFrame:
-    return results[(results["scenario"] == scenario.name) & (results["policy"] == label)]
+def _whole(results: pd.DataFrame, scenario: Scenario, name: str, target: str) -> list[Trials]:
+    """Trials in whole episodes: of each of the weights, or of what is promising."""
+    about = (scenario, name, target, WHOLE)
+    if name in BY_WEIGHTS:
+        return [Trials(*about, {number: {}}, 1, weights) for number, weights in enumerate(WEIGHTS)]
+    every = [(0, {})] if name == BASE else list(promising(results, name, POINTS.values()).items())
+    return [Trials(*about, dict(every[part::PARTS]), PROMISING // PARTS) for part in range(PARTS) if every[part:]]
 
 
-def tried_as(policy: str, point: str) -> str:
-    """What a policy's trials for an operating point are called."""
-    return f"{policy} for {point}" if policy in BY_SCORE else policy
+def points_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
+    """Operating point → what was chosen for a policy there; empty when nothing was tried.
 
-
-def tuned_at(results: pd.DataFrame, scenario: Scenario, policy: str, point: str) -> dict[str, float] | None:
-    """The hyperparameters that were chosen for a policy at an operating point, where any were; none are the class's
-    defaults."""
-    return chosen(_trials_of(results, scenario, tried_as(policy, point)), point)
-
-
-def points_of(results: pd.DataFrame, scenario: Scenario, name: str, tuned: bool) -> dict[str, dict[str, float]]:
-    """Operating point → hyperparameters of a policy there; empty when at some point nothing was chosen.
-
-    What doesn't see the weights does the same at two points for which the same hyperparameters were found: it stands at
-    one of them, the main one if that is among them.
+    What does the same at two points stands at one of them, the main one if that is among them.
     """
     if name in UNGUIDED:
         return {MAIN_POINT: {}}
-    if not tuned:
-        return {point: {} for point in POINTS}
     found = {
-        point: hyperparameters
-        for point in POINTS
-        if (hyperparameters := tuned_at(results, scenario, name, point)) is not None
+        point: next(iter(order.values()))
+        for point, weights in POINTS.items()
+        if (order := ranked(results, WHOLE, name, weights))
     }
-    if len(found) < len(POINTS):
-        return {}
-    if name in BY_SCORE:
-        return found
-    first = {str(found[point]): point for point in (*reversed(POINTS), MAIN_POINT)}
+    first = {str(found[point]): point for point in (*reversed(POINTS), MAIN_POINT) if point in found}
     return {point: found[point] for point in POINTS if point in first.values()}
+
+
+def tokens_before(scenario: Scenario, target: str, results: pd.DataFrame, name: str) -> int:
+    """Tokens on which models were fine-tuned to train and tune a policy; episodes in which it imitates have none."""
+    found = None if name in UNGUIDED else settings(target, scenario)
+    training = scenario.kwargs_for("training")
+    trained = 0 if found is None else found.total_timesteps // int(training["horizon"]) * int(training["budget"])
+    tried = results[(results["policy"] == name) & results["metric"].isin([f"{role}/safety" for role in (SHORT, WHOLE)])]
+    return trained + int(tried["step"].sum())
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class EvaluationConfig(Config):
         new_tokens: of a sample.
         clean: held-out documents per domain that people called clean, whose perplexity is measured.
         pairs: held-out preferences.
-        seed: by which texts are chosen. By 0 they were while the study was designed.
+        seed: by which texts are chosen. By 0 and 1 they were while the study was designed.
     """
 
     prompts: int = Field(120, ge=1)
@@ -41,7 +41,7 @@ class EvaluationConfig(Config):
     new_tokens: int = Field(20, ge=1)
     clean: int = Field(300, ge=1)
     pairs: int = Field(300, ge=1)
-    seed: int = Field(1, ge=0)
+    seed: int = Field(2, ge=0)
 
 
 class Evaluation:

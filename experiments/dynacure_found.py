@@ -11,10 +11,11 @@ import pandas as pd
 from curation_gym.config import validated
 from curation_gym.console import say
 from curation_gym.scenario import Scenario
-from experiments.dynacure import POINTS, tuned_at
+from experiments.dynacure import POINTS, WEIGHED
 from experiments.dynacure_results import MAIN_POINT
+from experiments.dynacure_tuning import WHOLE, ranked, weighted
 from experiments.report import Report
-from experiments.study import Study, StudyError
+from experiments.study import COLUMNS, Study, StudyError
 from experiments.units import Entrant
 
 AddCorpus = Callable[[Report, pd.DataFrame, str], object]
@@ -27,12 +28,18 @@ class Found:
     Attributes:
         name: as shown in results.
         target: what ``make_policy`` takes.
+        weights: of the environment, by which it may rank.
         hyperparameters: that were found for it.
     """
 
     name: str
     target: str
+    weights: dict[str, float]
     hyperparameters: dict[str, float]
+
+    def arguments(self, scenario: Scenario) -> dict[str, Any]:
+        """Of the environment in which it is judged."""
+        return scenario.kwargs_for("evaluation") | {"weights": self.weights}
 
 
 class Curated:
@@ -43,7 +50,7 @@ class Curated:
 
     Attributes:
         config: of the study.
-        scenarios: one per corpus, at the main operating point.
+        scenarios: one per corpus.
 
     Raises:
         StudyError: when the directory holds no study of experiments.dynacure.
@@ -57,7 +64,7 @@ class Curated:
         self.study, self.config = study, manifest["config"]
         if "points" not in self.config:
             raise StudyError(f"{study} is no study of experiments.dynacure; name the directory of one")
-        self.scenarios = [_at_main_point(validated(Scenario, one, str(study))) for one in self.config["scenarios"]]
+        self.scenarios = [validated(Scenario, one, str(study)) for one in self.config["scenarios"]]
 
     def study_of(self, name: str, seeds: Sequence[int], step_unit: str, more: dict[str, Any], **options: Any) -> Study:
         """A study that goes on from this one.
@@ -103,24 +110,15 @@ class Curated:
         Raises:
             StudyError: when one of them is missing.
         """
-        parts = self.study / "parts"
-        files = [file for work in ("try", "choose") for file in sorted(parts.glob(f"{scenario.name} {work} *.parquet"))]
-        if not files:
-            raise StudyError(f"{self.study} has not tuned its policies on {scenario.name} yet; resume it first")
-        tried, targets = pd.concat([pd.read_parquet(file) for file in files]), self.config["policies"]
-        found = []
+        files = sorted((self.study / "parts").glob(f"{scenario.name} try *.parquet"))
+        tried = pd.concat([pd.read_parquet(file) for file in files]) if files else pd.DataFrame(columns=COLUMNS)
+        found, targets = [], self.config["policies"]
         for name in names:
             entrant = Entrant(scenario, name, targets.get(name, ""), tuned=False, trained=True)
             saved = entrant.place(self.study) / "policy"
-            if saved.exists():
-                found.append(Found(name, str(saved), {}))
-            elif (hyperparameters := tuned_at(tried, scenario, name, MAIN_POINT)) is not None:
-                found.append(Found(name, targets[name], hyperparameters))
-            else:
+            order = ranked(tried, WHOLE, name, POINTS[MAIN_POINT])
+            if not order:
                 raise StudyError(f"{self.study} has no {name} on {scenario.name} yet; resume it first")
+            weights, own = weighted(next(iter(order.values())), WEIGHED)
+            found.append(Found(name, str(saved) if saved.exists() else targets[name], weights, own))
         return found
-
-
-def _at_main_point(scenario: Scenario) -> Scenario:
-    kwargs: dict[str, Any] = scenario.kwargs | {"weights": POINTS[MAIN_POINT]}
-    return scenario.model_copy(update={"kwargs": kwargs})

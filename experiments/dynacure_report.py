@@ -1,5 +1,6 @@
 """The report of curated fine-tuning: what each policy's model says and reads, and who was filtered."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,14 +10,14 @@ from rich.table import Table
 from curation_gym.console import console
 from curation_gym.evaluation.statistics import interval, paired_difference
 from experiments.dynacure_figures import preferences_plot, trade_off_plot
-from experiments.dynacure_results import BASE, MAIN_POINT, OURS, REFERENCE, WORST, CorpusResults
+from experiments.dynacure_results import BASE, MAIN_POINT, OURS, PRICE, REFERENCE, WORST, CorpusResults
 from experiments.report import Report
 from experiments.umc_report import shown
 
+Chosen = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Policy → operating point → hyperparameters."""
 WHOLE = 0.98
 """Share of the budget below which it is told that policies were not compared at equal tokens."""
-PRICE = 1.01
-"""How many times the perplexity of no curation a domain may have for curation to be free."""
 WHO = (
     "What was selected, by people's labels. Labels behind it: those of the probes' clean texts, which tuning and "
     "training saw, and of audits where corrected signals were read; all that was shown, of a reference. FLOPs: of "
@@ -165,8 +166,20 @@ def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
-    """Tables and the figure of a corpus."""
+def settled(chosen: Chosen) -> pd.DataFrame:
+    """A row per policy and operating point: the thresholds, shares or weights that were chosen."""
+    return pd.DataFrame(
+        [
+            {"policy": f"{policy}@{point}", "chosen": ", ".join(f"{name} {value:.2f}" for name, value in found.items())}
+            for policy, points in chosen.items()
+            for point, found in points.items()
+            if found
+        ]
+    )
+
+
+def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) -> None:
+    """Tables and figures of a corpus."""
     r = CorpusResults(rows)
     report.add_heading(corpus)
     if not r.seeds:
@@ -200,6 +213,13 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         f"Of the operating points at which no domain's perplexity rises by more than {PRICE - 1:.0%}, in the mean over "
         f"seeds, the one that is least toxic, and its share of what {REFERENCE} comes to on that condition.",
     )
+    if len(found := settled(chosen)):
+        report.add_table(
+            found,
+            "Thresholds, shares and weights chosen on tuning seeds. At every operating point but the first, they are "
+            "those after which probes of the model fall least short, by that much safety against utility, of the best "
+            "that was tried; at the first the safest of those that cost no domain anything.",
+        )
     report.add_table(who(r), WHO)
     every = [name for names in r.points.values() for name in names]
     if short := [name for name in every if (r.values(name, "budget_spent") < WHOLE).any()]:

@@ -10,6 +10,8 @@ from curation_gym.evaluation.statistics import Estimate, interval
 BASE, OURS, REFERENCE = "none", "dynacure", "label_clean"
 MAIN_POINT = "safety 0.7"
 """The operating point at which every policy stands."""
+PRICE = 1.01
+"""How many times the perplexity of no curation a domain may have for curation to be free."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 

@@ -95,7 +95,7 @@ class Run:
         further: whether the proposal's other hopes are measured, too.
         drawn: whether a trained policy draws what it selects; else it selects what it would rather select than not,
             of which a policy that began at chance may find nothing.
-        episodes: in which a model was fine-tuned to tune or train the policy.
+        tokens_before: on which models were fine-tuned to train and tune the policy.
     """
 
     scenario: Scenario
@@ -107,7 +107,7 @@ class Run:
     seed: int
     further: bool = False
     drawn: bool = False
-    episodes: int = 0
+    tokens_before: int = 0
 
 
 def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     flops = parameters * (6.0 * learner.tokens + 2.0 * sampled)
     values["budget_spent"] = values["tokens"] / core.config.budget
     values |= {"audits": labels_behind(core, run), "seconds": seconds, "flops": flops}
-    values["flops_before"] = parameters * 6.0 * run.episodes * scenario.kwargs_for("training")["budget"]
+    values["flops_before"] = parameters * 6.0 * run.tokens_before
     values["skipped"] = learner.skipped
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)

@@ -1,35 +1,47 @@
-"""What can be tuned of a policy is tried in short episodes, and chosen by what the model says and reads after them."""
+"""What can be tuned of a policy is tried, and chosen by what the model says and reads afterwards.
 
-from collections.abc import Mapping
+What is promising in short episodes is tried in whole ones, as long as those that are judged: what a model loses by a
+selection takes long to show, and so does what a policy does about it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from curation_gym.envs.language_model_selection import OBJECTIVES
+from curation_gym.envs.language_model_probes import Probes
+from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.scenario import Scenario, merged
-from curation_gym.seeding import seeds_for
+from curation_gym.seeding import Role, seeds_for
+from experiments.dynacure_results import PRICE
 from experiments.dynacure_runs import act, policy_for
 from experiments.study import tidy
 from experiments.units import MASTER
 
-PARTS = tuple(f"{prefix}{name}" for prefix in ("", "model_") for name in OBJECTIVES)
-"""Info keys whose sums over an episode are the components of its return."""
 WITHOUT_MODEL: dict[str, Any] = {
     "frozen": True,
     "refinement": None,
     "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
 }
 """Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
+ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "clean": 64}
+"""What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""
 SPENT = 0.98
 """Share of the budget that hyperparameters must spend to be worth an episode with a model: most random thresholds leave
 nearly everything out, and what is compared is compared at equal tokens."""
 _MEAN = 1e-3
-HYPERPARAMETER, CHOSEN = "hyperparameter/", "chosen/"
+HYPERPARAMETER, WEIGHT, DOMAIN = "hyperparameter/", "weight_", "log_perplexity/"
+SHORT: Role = "tuning"
+WHOLE: Role = "evaluation"
+"""Roles whose episodes are short, and as long as those that are judged; trials are on tuning seeds in both."""
 Weights = Mapping[str, float]
 Hyperparameters = dict[str, float]
+"""Those that begin with ``weight_`` are the environment's, by which a policy may rank."""
 
 
 @dataclass(frozen=True)
@@ -37,115 +49,116 @@ class Trials:
     """Hyperparameters of a policy, each tried in an episode.
 
     Attributes:
-        weights: of the objectives there, by which the policy may rank; of what it comes to, each is told.
+        role: :data:`SHORT` or :data:`WHOLE`.
         draws: number of the trial → hyperparameters, in the order in which they are looked at.
-        wanted: how many of them are tried: the first that spend the budget.
-        label: what the policy is called in results.
+        wanted: how many of them are tried: where there are more, the first that spend the budget.
+        weights: by which the policy ranks, where it does; they are told as hyperparameters.
     """
 
     scenario: Scenario
     policy: str
     target: str
-    weights: Weights
+    role: Role
     draws: dict[int, Hyperparameters]
     wanted: int
-    label: str
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What was tried of a policy, for one operating point.
-
-    Attributes:
-        point: name of the operating point.
-        weights: of the objectives there.
-        ranked: number of the trial → hyperparameters, the best first.
-        label: what the policy is called in results of its trials.
-    """
-
-    scenario: Scenario
-    policy: str
-    target: str
-    point: str
-    weights: Weights
-    ranked: dict[int, Hyperparameters]
-    label: str
+    weights: Weights | None = None
 
 
 def try_out(trials: Trials, out: Path) -> pd.DataFrame:
-    """What each comes to on the same episode, by components, so that any weights can choose among trials."""
+    """What each comes to on the same episode, see :func:`asked`; tidy rows, the number of the trial as seed."""
     scenario, rows = trials.scenario, []
-    kwargs = scenario.kwargs_for("tuning") | {"weights": trials.weights}
+    kwargs = scenario.kwargs_for(trials.role)
+    if trials.weights is not None:
+        kwargs |= {"weights": dict(trials.weights)}
     core = make_core(scenario.env, kwargs)
-    cheap = make_core(scenario.env, merged(kwargs, WITHOUT_MODEL))
-    where = (scenario.name, scenario.env, trials.label)
-    seed, tried = _seed(), 0
-    for index, hyperparameters in trials.draws.items():
-        policy = policy_for(cheap, trials.policy, trials.target, index, hyperparameters)
-        if act(policy, cheap, seed)["tokens"] < SPENT * cheap.task.budget:
-            continue
-        total = act(policy_for(core, trials.policy, trials.target, index, hyperparameters), core, seed)
-        values = {f"tuning/{name}": total[name] for name in PARTS}
-        values |= {f"{HYPERPARAMETER}{name}": value for name, value in hyperparameters.items()}
-        rows += [tidy(*where, index, name, total["tokens"], value) for name, value in values.items()]
-        tried += 1
-        if tried == trials.wanted:
-            break
+    assert isinstance(core, LanguageModelSelectionVectorEnv)
+    spenders = _spenders(trials, kwargs) if trials.wanted < len(trials.draws) else iter(trials.draws)
+    where = (scenario.name, scenario.env, trials.policy)
+    for index in islice(spenders, trials.wanted):
+        draw = trials.draws[index]
+        tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
+        told = draw | {f"{WEIGHT}{name}": weight for name, weight in (trials.weights or {}).items()}
+        values = asked(core) | {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
+        rows += [tidy(*where, index, f"{trials.role}/{name}", tokens, value) for name, value in values.items()]
     return pd.DataFrame(rows)
 
 
-def ranked(trials: pd.DataFrame, weights: Weights) -> dict[int, Hyperparameters]:
-    """Number of the trial → hyperparameters, first those after which the probes of the model were best.
+def _spenders(trials: Trials, kwargs: dict[str, Any]) -> Iterator[int]:
+    """Numbers of the trials that spend the budget."""
+    core = make_core(trials.scenario.env, merged(kwargs, WITHOUT_MODEL))
+    for index, draw in trials.draws.items():
+        policy = policy_for(core, trials.policy, trials.target, index, draw)
+        if act(policy, core, _seed())["tokens"] >= SPENT * core.task.budget:
+            yield index
 
-    What a model says and reads is what is judged; what signals say of a selection is left out, since rules that see no
-    model would be chosen by it alone. The best has the least weighted shortfall of what it falls short of most, from
-    the best of all trials and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff
-    Procedure", Mathematical Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few
-    points of a trade-off that isn't convex could be chosen, whatever the weights.
+
+def _seed() -> int:
+    return seeds_for(MASTER, "tuning", run=3)[0]
+
+
+def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
+    """What the model of the first row says and reads, by probes larger than those of its episode.
+
+    Returns:
+        Safety, 1 − toxicity of what it says; alignment, the preference accuracy; utility, minus the log-perplexity of
+        clean text in the mean over domains; and the log-perplexity of each domain.
+    """
+    config = core.config.probes.model_copy(update=ASKED)
+    found = Probes(config, core.pool, core.learners[0]).measure(core.learners[0])
+    names = [core.pool.domain_names[code] for code in core.probes.domains]
+    told = (1 - found.toxicity, found.preference, -float(found.log_perplexity.mean()))
+    by_domain = zip(names, found.log_perplexity.tolist(), strict=True)
+    return dict(zip(OBJECTIVES, told, strict=True)) | {f"{DOMAIN}{name}": value for name, value in by_domain}
+
+
+def ranked(results: pd.DataFrame, role: Role, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
+    """Number of the trial → hyperparameters, the best first, by what the model said and read.
+
+    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of all trials
+    and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
+    Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that
+    isn't convex could be chosen, whatever the weights. Without, it is the safest of those after which no domain's
+    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly.
 
     Args:
-        trials: see :func:`try_out`.
+        results: of :func:`try_out`, of the policy and, for the latter, of ``none``.
+        role: of the trials that count.
+        policy: as in results.
         weights: of the objectives.
     """
-    wide = trials.pivot(index="seed", columns="metric", values="value")
-    found = pd.DataFrame({name: wide[f"tuning/model_{name}"] for name in weights})
-    short = (found.max() - found) / (found.max() - found.min()).replace(0, 1) * pd.Series(weights)
-    worth = short.max(axis=1) + _MEAN * short.mean(axis=1)
+    wide = _wide(results, role, policy)
+    if wide.empty:
+        return {}
+    if weights is None:
+        domains = [name for name in wide if name.startswith(DOMAIN)]
+        price = (wide[domains] - _wide(results, role, "none")[domains].iloc[0]).max(axis=1)
+        # Safety is at most 1, so that what is free is before what isn't.
+        worth = (-wide["safety"]).where(price <= np.log(PRICE), 1 + price)
+    else:
+        found = wide[list(weights)]
+        short = (found.max() - found) / (found.max() - found.min()).replace(0, 1) * pd.Series(weights)
+        worth = short.max(axis=1) + _MEAN * short.mean(axis=1)
     return {int(index): _hyperparameters(wide.loc[index]) for index in worth.sort_values(kind="stable").index}
 
 
-def choose(candidates: Candidates, out: Path) -> pd.DataFrame:
-    """The best that spends the budget of an episode as long as those that are judged, too.
-
-    The more is kept, the less novel is what follows, so a filter that spends the budget of a short episode may starve
-    in a long one.
-
-    Returns:
-        A row that names the trial, see :func:`chosen`; none when nothing spends the budget.
-    """
-    scenario = candidates.scenario
-    kwargs = scenario.kwargs_for("evaluation") | {"weights": candidates.weights}
-    core = make_core(scenario.env, merged(kwargs, WITHOUT_MODEL))
-    where = (scenario.name, scenario.env, candidates.label)
-    for index, hyperparameters in candidates.ranked.items():
-        policy = policy_for(core, candidates.policy, candidates.target, index, hyperparameters)
-        tokens = act(policy, core, _seed())["tokens"]
-        if tokens >= SPENT * core.task.budget:
-            return pd.DataFrame([tidy(*where, index, f"{CHOSEN}{candidates.point}", tokens, 1.0)])
-    return pd.DataFrame()
+def promising(results: pd.DataFrame, policy: str, points: Iterable[Weights | None]) -> dict[int, Hyperparameters]:
+    """What was tried in short episodes: the best for any of some operating points first, then the next to best."""
+    orders = [ranked(results, SHORT, policy, weights).items() for weights in points]
+    return dict(trial for rank in zip(*orders, strict=True) for trial in rank)
 
 
-def chosen(results: pd.DataFrame, point: str) -> Hyperparameters | None:
-    """What was chosen for a point, of the trials of one policy; None where nothing was.
+def _wide(results: pd.DataFrame, role: Role, policy: str) -> pd.DataFrame:
+    """A row per trial, a column per thing that was told of it; no rows where there was none."""
+    some = results[(results["policy"] == policy) & results["metric"].str.startswith(f"{role}/")]
+    return some.assign(metric=some["metric"].str.removeprefix(f"{role}/")).pivot(
+        index="seed", columns="metric", values="value"
+    )
 
-    Args:
-        results: of :func:`try_out` and :func:`choose`.
-        point: name of the operating point.
-    """
-    wide = results.pivot(index="seed", columns="metric", values="value")
-    if f"{CHOSEN}{point}" not in wide:
-        return None
-    return _hyperparameters(wide.loc[wide[f"{CHOSEN}{point}"].idxmax()])
+
+def weighted(found: Hyperparameters, otherwise: Weights) -> tuple[dict[str, float], Hyperparameters]:
+    """The environment's weights among hyperparameters, or others where there are none; and those of the policy."""
+    weights = {name.removeprefix(WEIGHT): value for name, value in found.items() if name.startswith(WEIGHT)}
+    return weights or dict(otherwise), {name: value for name, value in found.items() if not name.startswith(WEIGHT)}
 
 
 def _hyperparameters(trial: "pd.Series[float]") -> Hyperparameters:
@@ -154,7 +167,3 @@ def _hyperparameters(trial: "pd.Series[float]") -> Hyperparameters:
         for name, value in trial.dropna().items()
         if str(name).startswith(HYPERPARAMETER)
     }
-
-
-def _seed() -> int:
-    return seeds_for(MASTER, "tuning", run=3)[0]

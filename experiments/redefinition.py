@@ -7,7 +7,7 @@ definition already, which is to its advantage. In the episode, audits alone tell
 selected documents that are unsafe by the new definition, in every tenth of the steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from experiments.dynacure import judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
-from experiments.study import StudyError, tidy
+from experiments.study import tidy
 from experiments.umc_report import shown
 from experiments.units import Entrant, train
 
@@ -32,8 +32,8 @@ SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5
 """Severity from which a text is unsafe, before and after that share of the horizon: hate is 1, offence 0.5."""
 TENTHS = 10
-TUNED = ("static_filter", "raft", "raft_refined")
 OURS, B2, UNSAFE = "dynacure", "static_filter", "unsafe_share"
+COMPARED = (B2, "raft", "raft_refined", OURS)
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def main(
         own = curated.study_of(
             "redefinition", judged_on, "tenths of the horizon", more, out=out, resume=resume, overwrite=overwrite
         )
-        policies = {scenario.name: curated.policies(scenario, TUNED) for scenario in curated.scenarios}
-        if OURS not in curated.config["policies"]:
-            raise StudyError(f"{study} has no {OURS} to train by the old definition; name a study that has")
+        policies = {scenario.name: curated.policies(scenario, COMPARED) for scenario in curated.scenarios}
         target = curated.config["policies"][OURS]
         entrants = {
             scenario.name: Entrant(_defined(scenario), OURS, target, tuned=False, trained=True)
@@ -74,9 +72,10 @@ def main(
         trained = own.run(train, units, jobs=jobs, title="training by the old definition")
         runs = {}
         for scenario in curated.scenarios:
+            ours = policies[scenario.name].pop()
             if f"train on {scenario.name}" in trained:
                 made = str(entrants[scenario.name].place(own.out) / "policy")
-                policies[scenario.name].append(Found(OURS, made, {}))
+                policies[scenario.name].append(replace(ours, target=made))
             for policy, seed in product(policies[scenario.name], judged_on):
                 runs[f"{scenario.name} {policy.name} {seed}"] = Redefined(_redefined(scenario), policy, seed)
         own.run(redefined_run, runs, jobs=jobs, title="redefinition")
@@ -87,7 +86,7 @@ def main(
 def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     """What is selected, by the new definition."""
     scenario, policy = run.scenario, run.policy
-    core = make_core(scenario.env, scenario.kwargs_for("evaluation"))
+    core = make_core(scenario.env, policy.arguments(scenario))
     act(policy_for(core, policy.name, policy.target, run.seed % 2**32, policy.hyperparameters), core, run.seed)
     ids, picked = core.choices()  # type: ignore[attr-defined]
     unsafe = core.pool.hidden["severity"][ids] >= NEW  # type: ignore[attr-defined]

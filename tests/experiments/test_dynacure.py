@@ -24,45 +24,73 @@ from experiments import (
 )
 from experiments.ablations import CHANGES, CORNERS, changed
 from experiments.by_hand import Rule
-from experiments.dynacure import POINTS, points_of, scenario_of
+from experiments.dynacure import POINTS, WEIGHTS, points_of, scenario_of, tokens_before
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_results import MAIN_POINT
 from experiments.dynacure_reward import Reward
-from experiments.dynacure_tuning import PARTS, Candidates, choose, chosen, ranked
+from experiments.dynacure_tuning import SHORT, WHOLE, Trials, promising, ranked, try_out, weighted
 from experiments.study import Failure, Study, tidy
 from tests.texts import sentences
 
 
+def trial(policy: str, index: int, safety: float, lost: list[float], role: str = WHOLE, **more: float) -> list[dict]:
+    """Rows of a trial after which the model lost so much of each domain, in nats."""
+    values = {"safety": safety, "alignment": 0.5, "utility": -float(np.mean(lost))}
+    values |= {f"log_perplexity/{name}": 3 + one for name, one in zip("ab", lost, strict=True)}
+    values |= {f"hyperparameter/{name}": value for name, value in more.items()}
+    return [tidy("mixed", "e", policy, index, f"{role}/{name}", 10, value) for name, value in values.items()]
+
+
 def test_weights_choose_among_the_same_trials() -> None:
-    rows = []
-    for index, (safety, utility, threshold) in enumerate([(0.2, 0.9, None), (0.9, 0.1, 0.7), (0.5, 0.5, 0.4)]):
-        values = dict.fromkeys((f"tuning/{part}" for part in PARTS), 0.0)
-        values |= {"tuning/model_safety": safety, "tuning/model_utility": utility, "tuning/safety": -safety}
-        if threshold is not None:
-            values["hyperparameter/threshold"] = threshold
-        rows += [tidy("c", "e", "p", index, name, 10, value) for name, value in values.items()]
+    rows = trial("p", 0, 0.2, [0.1, 0.1]) + trial("p", 1, 0.9, [0.9, 0.9], threshold=0.7)
+    rows += trial("p", 2, 0.5, [0.5, 0.5], threshold=0.4) + trial("p", 3, 0.9, [0.0, 0.0], SHORT, threshold=0.1)
     trials = pd.DataFrame(rows)
-    in_order = ranked(trials, {"safety": 0.9, "utility": 0.1})
+    in_order = ranked(trials, WHOLE, "p", {"safety": 0.9, "utility": 0.1})
     assert list(in_order.items()) == [(1, {"threshold": 0.7}), (2, {"threshold": 0.4}), (0, {})]
-    assert next(iter(ranked(trials, {"safety": 0.1, "utility": 0.9}).values())) == {}, "the defaults were best"
-    even = ranked(trials, {"safety": 0.5, "utility": 0.5})
+    best = ranked(trials, WHOLE, "p", {"safety": 0.1, "utility": 0.9})
+    assert next(iter(best.values())) == {}, "the defaults were best"
+    even = ranked(trials, WHOLE, "p", {"safety": 0.5, "utility": 0.5})
     assert next(iter(even.values())) == {"threshold": 0.4}, "which no weighted sum would choose"
-    settled = pd.concat([trials, pd.DataFrame([tidy("c", "e", "p", 2, "chosen/safety 0.7", 90, 1.0)])])
-    assert chosen(settled, "safety 0.7") == {"threshold": 0.4}
-    assert chosen(settled, "safety 0.8") is None
+
+
+def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
+    rows = trial("none", 0, 0.1, [0.2, 0.5])
+    rows += trial("p", 0, 0.3, [0.1, 0.5]) + trial("p", 1, 0.4, [0.2, 0.505]) + trial("p", 2, 0.9, [0.0, 0.52])
+    rows += trial("p", 3, 0.8, [0.3, 0.0])
+    assert list(ranked(pd.DataFrame(rows), WHOLE, "p", None)) == [1, 0, 2, 3], "what isn't free by what it costs"
+
+
+def test_what_is_best_for_any_point_is_promising() -> None:
+    rows = trial("none", 0, 0.1, [0.1, 0.1], SHORT)
+    for index, (safety, lost) in enumerate([(0.1, 0.0), (0.4, 0.2), (0.6, 0.5), (0.9, 0.9)]):
+        rows += trial("p", index, safety, [lost, lost], SHORT, threshold=index / 10)
+    order = promising(pd.DataFrame(rows), "p", [{"safety": 1.0}, {"utility": 1.0}, None])
+    assert list(order.items()) == [(index, {"threshold": index / 10}) for index in (3, 0, 2, 1)]
 
 
 def test_what_would_do_the_same_at_two_points_stands_at_one() -> None:
-    scenario, rows = scenario_of("mixed"), []
-    for index, points in enumerate([["safety 0.5"], ["safety 0.6", "safety 0.7", "safety 0.8", "safety 0.9"]]):
-        told = {"hyperparameter/floor": index / 10} | {f"chosen/{point}": 1.0 for point in points}
-        rows += [tidy("mixed", "e", "heuristic", index, name, 10, value) for name, value in told.items()]
-    found = points_of(pd.DataFrame(rows), scenario, "heuristic", tuned=True)
-    assert found == {"safety 0.5": {"floor": 0.0}, "safety 0.7": {"floor": 0.1}}
-    assert points_of(pd.DataFrame(rows[:-1]), scenario, "heuristic", tuned=True) == {}, "at one, nothing spends"
-    assert set(points_of(pd.DataFrame(rows), scenario, "dynacure", tuned=False)) == set(POINTS)
-    assert set(points_of(pd.DataFrame(rows), scenario, "none", tuned=False)) == {MAIN_POINT}
+    rows = trial("none", 0, 0.1, [0.0, 0.0])
+    rows += trial("heuristic", 0, 0.2, [0.0, 0.0], floor=0.1) + trial("heuristic", 1, 0.9, [0.1, 0.0], floor=0.2)
+    found = points_of(pd.DataFrame(rows), "heuristic")
+    assert found == {"no domain pays": {"floor": 0.1}, "safety 0.7": {"floor": 0.2}}
+    assert points_of(pd.DataFrame(rows), "static_filter") == {}, "nothing of it was tried"
+    assert points_of(pd.DataFrame(rows), "none") == {MAIN_POINT: {}}
+
+
+def test_weights_are_the_environments_and_the_rest_the_policys() -> None:
+    assert weighted({"weight_safety": 0.9, "weight_utility": 0.1}, {"safety": 1.0}) == (
+        {"safety": 0.9, "utility": 0.1},
+        {},
+    )
+    assert weighted({"floor": 0.2}, {"safety": 1.0}) == ({"safety": 1.0}, {"floor": 0.2})
+
+
+def test_what_models_were_trained_on_before_counts() -> None:
+    scenario = scenario_of("mixed")
+    rows = pd.DataFrame(trial("dynacure", 0, 0.2, [0.0, 0.0]) + trial("dynacure", 1, 0.2, [0.0, 0.0]))
+    assert tokens_before(scenario, "agents.ppo:PPOAgent", rows, "dynacure") == 64 * 40_000 + 2 * 10
+    assert tokens_before(scenario, "baselines.raft:Raft", rows, "raft") == 0
 
 
 def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None:
@@ -70,7 +98,8 @@ def test_the_scenario_is_that_of_the_corpus_and_the_points_are_weights() -> None
     assert scenario.name == "without_tweets"
     assert scenario.kwargs["pool"]["changes"][0]["domains"] == ["tweets"]
     assert "safety" in scenario.kwargs["probes"]
-    assert all(sum(weights.values()) == pytest.approx(1) for weights in POINTS.values())
+    weights = [*WEIGHTS, *(point for point in POINTS.values() if point is not None)]
+    assert all(sum(some.values()) == pytest.approx(1) for some in weights)
     judged = scenario.kwargs_for("evaluation")
     assert judged["n_items"] * judged["horizon"] < 32_000, "the corpus has hardly more chunks to train on"
     tried, whole = scenario.kwargs_for("tuning"), scenario_of("mixed").kwargs_for("evaluation")
@@ -135,12 +164,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
     monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
     monkeypatch.setattr(dynacure_reward, "SIGNALS", dict.fromkeys(dynacure_reward.SIGNALS, probed))
-    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("safety 0.7", "safety 0.8")})
+    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("no domain pays", "safety 0.7")})
+    monkeypatch.setattr(dynacure, "WEIGHTS", WEIGHTS[:2])
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
     monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
-    monkeypatch.setattr(dynacure, "WHOLE", {})
-    monkeypatch.setattr(dynacure, "TRIAL", {})
+    monkeypatch.setattr(dynacure, "JUDGED", {})
+    monkeypatch.setattr(dynacure_tuning, "ASKED", {"prompts": 4, "clean": 4})
     monkeypatch.setattr(dynacure_tuning, "SPENT", 0.6)  # whole documents are much of a small budget
     scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
@@ -166,17 +196,17 @@ def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[st
     return set(units)
 
 
-def test_the_best_that_spends_a_whole_episodes_budget_is_chosen(small: Path, tmp_path: Path) -> None:
+def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
     scenario = scenario_of("small", str(small))
     nothing, everything = {"safety": 0.99, "alignment": 0.99}, {"safety": 0.0, "alignment": 0.0}
 
-    def settled(in_order: dict[int, dict[str, float]]) -> pd.DataFrame:
-        about = (scenario, "static_filter", "baselines.static_filter:ClassifierFilter", "safety 0.7")
-        return choose(Candidates(*about, POINTS["safety 0.7"], in_order, "static_filter"), tmp_path)
+    def tried(draws: dict[int, dict[str, float]]) -> list[int]:
+        about = (scenario, "static_filter", "baselines.static_filter:ClassifierFilter", WHOLE)
+        rows = try_out(Trials(*about, draws, 1), tmp_path)
+        return sorted(set(rows["seed"])) if len(rows) else []
 
-    rows = settled({4: nothing, 2: everything, 3: everything})
-    assert rows[["policy", "seed", "metric"]].values.tolist() == [["static_filter", 2, "chosen/safety 0.7"]]
-    assert settled({4: nothing}).empty
+    assert tried({4: nothing, 2: everything, 3: everything}) == [2]
+    assert tried({4: nothing, 5: nothing}) == []
 
 
 def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
@@ -237,8 +267,8 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {"dynacure@safety 0.7", "dynacure@safety 0.8", "domain_rule@safety 0.7"} <= names
-    assert [name for name in names if name.startswith("none")] == ["none@safety 0.7"]
+    assert {f"{name}@safety 0.7" for name in dynacure.POLICIES} <= names
+    assert [name for name in names if name.startswith("none@")] == ["none@safety 0.7"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
     assert wide.loc["label_clean@safety 0.7", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
     assert wide.loc["none@safety 0.7", "audits"] == 0 < wide.loc["static_filter@safety 0.7", "audits"]
@@ -250,14 +280,15 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.7 *.parquet")))
     assert len(said) == 2 * 6 * 3
     assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
-    tried = results[results["metric"].str.startswith("hyperparameter/")]
-    assert {"domain_rule", "heuristic", "raft for safety 0.7"} <= set(tried["policy"])
-    assert (tried["step"] >= dynacure_tuning.SPENT * 800).all(), "what doesn't spend the budget isn't tried"
-    settled = results[results["metric"].str.startswith("chosen/")]
-    assert set(settled["policy"]) >= {"domain_rule", "heuristic", "raft for safety 0.7", "raft for safety 0.8"}
-    assert (settled["step"] >= dynacure_tuning.SPENT * 1600).all(), (
-        "nor is what doesn't spend a whole episode's budget judged"
-    )
+    short, whole = (results[results["metric"] == f"{role}/safety"] for role in (SHORT, WHOLE))
+    by_hand = {"heuristic", "static_filter", "domain_rule", "label_clean"}
+    assert set(short["policy"]) == {"none", *by_hand}
+    assert set(whole["policy"]) == {"none", *by_hand, *dynacure.BY_WEIGHTS}
+    assert (short.groupby("policy").size() <= 4).all()
+    assert (whole[whole["policy"] == "raft"]["seed"] == [0, 1]).all(), "a trial of each of the weights"
+    assert (short[short["policy"].isin(by_hand)]["step"] >= dynacure_tuning.SPENT * 800).all(), "others aren't tried"
+    weights = results[results["metric"].str.startswith(f"{WHOLE}/hyperparameter/weight_")]
+    assert set(weights["policy"]) == set(dynacure.BY_WEIGHTS)
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
@@ -272,7 +303,7 @@ def _redefine(study: Path, out: Path) -> None:
     told = CliRunner().invoke(_app(redefinition.main), [str(study), "--seeds", "2", "--out", str(out)])
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(out / "results.parquet")
-    assert set(results["policy"]) == {*redefinition.TUNED, "dynacure"}
+    assert set(results["policy"]) == set(redefinition.COMPARED)
     assert (out / "policies" / "dynacure-small-0" / "policy").exists(), "trained by the old definition"
     assert results["value"].between(0, 1).all()
     assert results["step"].nunique() > 5
