@@ -20,7 +20,7 @@ from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from experiments import options
-from experiments.dynacure import POINTS, SCENARIO, judged_seeds, scenario_of
+from experiments.dynacure import SCENARIO, WEIGHED, judged_seeds, scenario_of
 from experiments.dynacure_results import BASE, MAIN_POINT, OURS, CorpusResults
 from experiments.dynacure_runs import Run, judge_of, judged_run
 from experiments.policies import POLICIES
@@ -176,12 +176,11 @@ def _chosen(scenario: Scenario, names: list[str] | None) -> dict[str, Entrant]:
 
 
 def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], trained: set[str], seed: int) -> list[Run]:
-    main_point = POINTS[MAIN_POINT]
-    runs = [Run(scenario, BASE, POLICIES["random"], MAIN_POINT, main_point, {}, seed)]
+    runs = [Run(scenario, BASE, POLICIES["random"], MAIN_POINT, WEIGHED, {}, seed)]
     for name, entrant in entrants.items():
         if f"train {name}" in trained:
             path = str(entrant.place(study.out) / "policy")
-            points = {MAIN_POINT: main_point} | (CORNERS if name == OURS else {})
+            points = {MAIN_POINT: WEIGHED} | (CORNERS if name == OURS else {})
             runs += [
                 Run(entrant.scenario, name, path, point, weights, {}, seed, drawn=CHANGES[name].from_scratch)
                 for point, weights in points.items()

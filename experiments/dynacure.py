@@ -19,19 +19,33 @@ from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
-from curation_gym.policy import SearchSpace, policy_class
+from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
+from curation_gym.task import Task
 from experiments import options
 from experiments.corpora import CORPORA, JUDGE, OTHER_JUDGE, PROBES, cut_by
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_results import BASE, MAIN_POINT
+from experiments.dynacure_results import BASE, MAIN_POINT, PRICE, SPENT
 from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, judge_of, judged_run
-from experiments.dynacure_tuning import SHORT, WHOLE, Hyperparameters, Trials, promising, ranked, try_out, weighted
+from experiments.dynacure_tuning import (
+    ASKED,
+    ROLES,
+    SHORT,
+    WHOLE,
+    Hyperparameters,
+    Trials,
+    Units,
+    in_parts,
+    promising,
+    ranked,
+    units_of,
+    weighted,
+)
 from experiments.policies import resolve
 from experiments.report import Report
-from experiments.study import Failure, Study, Work
+from experiments.study import Failure, Study
 from experiments.units import MASTER, Entrant, prepare, settings, train
 
 SCENARIO = "dynacure"
@@ -57,7 +71,7 @@ no domain anything. See :func:`experiments.dynacure_tuning.ranked`."""
 WEIGHED = POINTS[MAIN_POINT] or {}
 """The environment's weights where they aren't tuned: for what doesn't rank by them."""
 BY_WEIGHTS = ("raft", "raft_refined", "dynacure")
-"""Policies that rank by the environment's weights. So these are what is tuned of them."""
+"""Policies that rank what is shown by the environment's weights: these are what is tuned of them."""
 WEIGHTS = [
     {"safety": safety, "alignment": alignment, "utility": round(1 - safety - alignment, 2)}
     for safety in (0.45, 0.6, 0.7, 0.75, 0.8, 0.85)
@@ -68,7 +82,7 @@ EPISODE: dict[str, Any] = {
     "horizon": 128,
     "budget": 40_000,
     "refinement": {"every": 16, "size": 160, "gain": 5.0, "carry": 0.25},
-    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 24, "pairs": 16},
+    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 64, "pairs": 16},
 }
 """Of training and tuning, begun at the base model."""
 JUDGED: dict[str, Any] = {
@@ -76,21 +90,16 @@ JUDGED: dict[str, Any] = {
     "budget": 400_000,
     "fine_tuning": {"learning_rate": 0.001},
     "refinement": {"size": 16},
-    "probes": {"every": 64, "clean": 64},
 }
 """Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
 1,280 texts at most, the same ones as in an episode of training."""
 SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960, "budget": 300_000}}
 """Of what is judged, where the corpus is shorter."""
-SEEDS, QUICK_SEEDS = 5, 2
+SEEDS, QUICK_SEEDS, QUICK_WEIGHTS = 5, 2, 2
 TRIALS, QUICK_TRIALS = 64, 4
 """Short episodes in which thresholds and shares are tried: as many as those in which a learned policy trains models."""
-PROMISING = len(WEIGHTS)
-"""Of them, how many are tried in whole episodes, too: as many as there are weights to choose from."""
 LOOKED_AT = 25
 """Draws per trial, most of which don't spend the budget."""
-PARTS = 4
-"""In which a policy's trials can run at the same time."""
 
 
 def main(
@@ -101,7 +110,7 @@ def main(
     policy: Annotated[list[str] | None, typer.Option(help="As shown in results; repeatable. Default: all.")] = None,
     seeds: options.Seeds = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Episodes in which a policy's hyperparameters are tried.")
+        int | None, typer.Option(min=1, help="Short episodes in which thresholds and shares are tried.")
     ] = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -115,6 +124,7 @@ def main(
         policies = _chosen(policy)
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
         n_trials = trials or (QUICK_TRIALS if quick else TRIALS)
+        weights = WEIGHTS[:: len(WEIGHTS) // QUICK_WEIGHTS] if quick else WEIGHTS
         judged_on = judged_seeds(n_seeds)
         study = Study(
             "dynacure",
@@ -122,7 +132,7 @@ def main(
                 "scenarios": [scenario.model_dump(mode="json") for scenario in scenarios],
                 "policies": policies,
                 "points": POINTS,
-                "weights": WEIGHTS,
+                "tuning": {"weights": weights, "looked_at": LOOKED_AT, "asked": ASKED, "price": PRICE, "spent": SPENT},
                 "judge": JUDGE,
                 "other_judge": OTHER_JUDGE,
                 "evaluation": EvaluationConfig().model_dump(),
@@ -139,7 +149,7 @@ def main(
         )
         judge_of(study, *scenarios)
         for scenario in scenarios:
-            _curate(study, scenario, policies, judged_on, n_trials, jobs)
+            _curate(study, scenario, policies, weights, judged_on, n_trials, jobs)
         results = study.results()
         status = study.finish(results)
         report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
@@ -191,50 +201,65 @@ def _chosen(names: list[str] | None) -> dict[str, str]:
 
 
 def _curate(
-    study: Study, scenario: Scenario, policies: dict[str, str], seeds: list[int], n_trials: int, jobs: int | None
+    study: Study,
+    scenario: Scenario,
+    policies: dict[str, str],
+    weights: list[dict[str, float]],
+    seeds: list[int],
+    n_trials: int,
+    jobs: int | None,
 ) -> None:
-    """Train, tune and judge on one corpus."""
+    """Train, tune and judge on one corpus. What a stage fails to do of a policy, no later stage goes on from."""
     # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
-    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in (SHORT, WHOLE))
+    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ROLES.values())
     learners = [name for name, target in policies.items() if hasattr(policy_class(target), "learn")]
     entrants = {name: Entrant(scenario, name, policies[name], tuned=False, trained=True) for name in learners}
-    training = {f"{scenario.name} train {name}": (train, (entrant, 0)) for name, entrant in entrants.items()}
+    training = {name: {f"{scenario.name} train {name}": (train, (entrant, 0))} for name, entrant in entrants.items()}
     by_hand = [name for name in policies if name not in (*UNGUIDED, *BY_WEIGHTS)]
-    spaces: dict[str, SearchSpace] = {name: search_space(policies[name], core.task) for name in by_hand}
-    short = [trials for name in (BASE, *by_hand) for trials in _short(scenario, name, policies, spaces, n_trials)]
-    done = study.run(prepare, training | _units(short), jobs=jobs, title="training, and trials in short episodes")
+    short = {BASE: units_of([Trials(scenario, BASE, policies[BASE], SHORT, {0: {}}, 1)])}
+    short |= {name: units_of(_short(scenario, name, policies[name], core.task, n_trials)) for name in by_hand}
+    title = "training, and trials in short episodes"
+    ready = _done(study, training | short, jobs, title) | {name for name in BY_WEIGHTS if name not in learners}
 
-    made = {name: str(entrants[name].place(study.out) / "policy") for name in learners}
-    missing = {name for name in learners if f"{scenario.name} train {name}" not in done}
+    made = policies | {name: str(entrant.place(study.out) / "policy") for name, entrant in entrants.items()}
     results = _of(study, scenario)
-    whole = [
-        trials
-        for name in (BASE, *by_hand, *(name for name in policies if name in BY_WEIGHTS and name not in missing))
-        for trials in _whole(results, scenario, name, made.get(name, policies[name]))
-    ]
-    study.run(prepare, _units(whole), jobs=jobs, title="trials in whole episodes")
+    whole = {BASE: units_of([Trials(scenario, BASE, policies[BASE], WHOLE, {0: {}}, 1)])}
+    for name in (name for name in policies if name in ready and name != BASE):
+        if name in BY_WEIGHTS:
+            whole[name] = units_of(
+                [Trials(scenario, name, made[name], WHOLE, {k: {}}, 1, weights=some) for k, some in enumerate(weights)]
+            )
+        else:
+            whole[name] = units_of(_whole(results, scenario, name, made[name], len(weights)))
+    ready = _done(study, whole, jobs, "trials in whole episodes")
 
     results = _of(study, scenario)
     runs: dict[str, Run] = {}
     for name, target in policies.items():
-        if name in missing:
-            continue
+        if name not in (*ready, *UNGUIDED):
+            continue  # it is told what failed
         points = points_of(results, name)
         if not points:
-            reason = f"none of {LOOKED_AT * n_trials} draws spends the budget"
-            study.fail(Failure(f"{scenario.name} choose {name}", reason))
+            study.fail(Failure(f"{scenario.name} choose {name}", "nothing that was tried spends the budget"))
             continue
         before = tokens_before(scenario, target, results, name)
         for point, found in points.items():
-            weights, own = weighted(found, WEIGHED)
+            at, own = weighted(found, WEIGHED)
             for seed in seeds:
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 further = point == MAIN_POINT
-                where = (scenario, name, made.get(name, target), point, weights, own, seed, further)
-                runs[unit] = Run(*where, tokens_before=before)
+                runs[unit] = Run(scenario, name, made[name], point, at, own, seed, further, tokens_before=before)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
+
+
+def _done(study: Study, units: dict[str, Units], jobs: int | None, title: str) -> set[str]:
+    """Names of the policies all of whose units are done, and without curation's: none can be chosen without them."""
+    done = study.run(
+        prepare, {unit: work for some in units.values() for unit, work in some.items()}, jobs=jobs, title=title
+    )
+    return {name for name, some in units.items() if done >= {*some, *units[BASE]}}
 
 
 def _of(study: Study, scenario: Scenario) -> pd.DataFrame:
@@ -242,30 +267,15 @@ def _of(study: Study, scenario: Scenario) -> pd.DataFrame:
     return results[results["scenario"] == scenario.name]
 
 
-def _units(every: list[Trials]) -> dict[str, tuple[Work, Trials]]:
-    """Name of the unit → the trials."""
-    names = [f"{one.scenario.name} try {one.policy} in {one.role}, {next(iter(one.draws))}" for one in every]
-    return {name: (try_out, one) for name, one in zip(names, every, strict=True)}
+def _short(scenario: Scenario, name: str, target: str, task: Task, n: int) -> list[Trials]:
+    """Of what is set by hand, in parts that can run at the same time; the first draw is the class's defaults."""
+    every = list(enumerate(draws(search_space(target, task), LOOKED_AT * n, MASTER)))
+    return in_parts(scenario, name, target, SHORT, every, n)
 
 
-def _short(
-    scenario: Scenario, name: str, policies: dict[str, str], spaces: dict[str, SearchSpace], n: int
-) -> list[Trials]:
-    """Trials of what is set by hand, in parts that can run at the same time; the first draw is the class's defaults."""
-    about = (scenario, name, policies[name], SHORT)
-    if name not in spaces:
-        return [Trials(*about, {0: {}}, 1)]
-    every = list(enumerate(draws(spaces[name], LOOKED_AT * n, MASTER)))
-    return [Trials(*about, dict(every[part::PARTS]), -(-n // PARTS)) for part in range(PARTS)]
-
-
-def _whole(results: pd.DataFrame, scenario: Scenario, name: str, target: str) -> list[Trials]:
-    """Trials in whole episodes: of each of the weights, or of what is promising."""
-    about = (scenario, name, target, WHOLE)
-    if name in BY_WEIGHTS:
-        return [Trials(*about, {number: {}}, 1, weights) for number, weights in enumerate(WEIGHTS)]
-    every = [(0, {})] if name == BASE else list(promising(results, name, POINTS.values()).items())
-    return [Trials(*about, dict(every[part::PARTS]), PROMISING // PARTS) for part in range(PARTS) if every[part:]]
+def _whole(results: pd.DataFrame, scenario: Scenario, name: str, target: str, n: int) -> list[Trials]:
+    """Of those, the promising ones."""
+    return in_parts(scenario, name, target, WHOLE, list(promising(results, name, POINTS.values()).items()), n)
 
 
 def points_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
@@ -289,7 +299,7 @@ def tokens_before(scenario: Scenario, target: str, results: pd.DataFrame, name: 
     found = None if name in UNGUIDED else settings(target, scenario)
     training = scenario.kwargs_for("training")
     trained = 0 if found is None else found.total_timesteps // int(training["horizon"]) * int(training["budget"])
-    tried = results[(results["policy"] == name) & results["metric"].isin([f"{role}/safety" for role in (SHORT, WHOLE)])]
+    tried = results[(results["policy"] == name) & results["metric"].isin([f"{length}/safety" for length in ROLES])]
     return trained + int(tried["step"].sum())
 
 

@@ -37,10 +37,6 @@ class Found:
     weights: dict[str, float]
     hyperparameters: dict[str, float]
 
-    def arguments(self, scenario: Scenario) -> dict[str, Any]:
-        """Of the environment in which it is judged."""
-        return scenario.kwargs_for("evaluation") | {"weights": self.weights}
-
 
 class Curated:
     """A study's scenarios and policies.
@@ -62,8 +58,8 @@ class Curated:
         except (OSError, json.JSONDecodeError) as error:
             raise StudyError(f"{study} is no study: {error}") from error
         self.study, self.config = study, manifest["config"]
-        if "points" not in self.config:
-            raise StudyError(f"{study} is no study of experiments.dynacure; name the directory of one")
+        if not {"points", "tuning"} <= set(self.config):
+            raise StudyError(f"{study} is no study of this version's experiments.dynacure; name the directory of one")
         self.scenarios = [validated(Scenario, one, str(study)) for one in self.config["scenarios"]]
 
     def study_of(self, name: str, seeds: Sequence[int], step_unit: str, more: dict[str, Any], **options: Any) -> Study:
@@ -110,15 +106,19 @@ class Curated:
         Raises:
             StudyError: when one of them is missing.
         """
-        files = sorted((self.study / "parts").glob(f"{scenario.name} try *.parquet"))
+        parts = self.study / "parts"
+        files = sorted(parts.glob(f"{scenario.name} try *.parquet"))
         tried = pd.concat([pd.read_parquet(file) for file in files]) if files else pd.DataFrame(columns=COLUMNS)
         found, targets = [], self.config["policies"]
         for name in names:
             entrant = Entrant(scenario, name, targets.get(name, ""), tuned=False, trained=True)
             saved = entrant.place(self.study) / "policy"
             order = ranked(tried, WHOLE, name, POINTS[MAIN_POINT])
-            if not order:
-                raise StudyError(f"{self.study} has no {name} on {scenario.name} yet; resume it first")
+            # What is judged was tuned to the end.
+            if not order or not any(parts.glob(f"{scenario.name} {name}%40*.parquet")):
+                raise StudyError(
+                    f"{self.study} has judged no {name} on {scenario.name}; resume it, or run it with that policy"
+                )
             weights, own = weighted(next(iter(order.values())), WEIGHED)
             found.append(Found(name, str(saved) if saved.exists() else targets[name], weights, own))
         return found

@@ -10,14 +10,12 @@ from rich.table import Table
 from curation_gym.console import console
 from curation_gym.evaluation.statistics import interval, paired_difference
 from experiments.dynacure_figures import preferences_plot, trade_off_plot
-from experiments.dynacure_results import BASE, MAIN_POINT, OURS, PRICE, REFERENCE, WORST, CorpusResults
+from experiments.dynacure_results import BASE, MAIN_POINT, OURS, PRICE, REFERENCE, SPENT, WORST, CorpusResults
 from experiments.report import Report
 from experiments.umc_report import shown
 
 Chosen = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Policy → operating point → hyperparameters."""
-WHOLE = 0.98
-"""Share of the budget below which it is told that policies were not compared at equal tokens."""
 WHO = (
     "What was selected, by people's labels. Labels behind it: those of the probes' clean texts, which tuning and "
     "training saw, and of audits where corrected signals were read; all that was shown, of a reference. FLOPs: of "
@@ -222,8 +220,8 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         )
     report.add_table(who(r), WHO)
     every = [name for names in r.points.values() for name in names]
-    if short := [name for name in every if (r.values(name, "budget_spent") < WHOLE).any()]:
-        report.add_text(f"On some seed, less than {WHOLE:.0%} of the tokens were spent by {', '.join(short)}.")
+    if short := [name for name in every if (r.values(name, "budget_spent") < SPENT).any()]:
+        report.add_text(f"On some seed, less than {SPENT:.0%} of the tokens were spent by {', '.join(short)}.")
     skipped = {name: r.values(name, "skipped").sum() for name in every if r.has(name, "skipped")}
     if any(skipped.values()):
         told_of = ", ".join(f"{name} ({n:.0f})" for name, n in skipped.items() if n)

@@ -12,6 +12,8 @@ MAIN_POINT = "safety 0.7"
 """The operating point at which every policy stands."""
 PRICE = 1.01
 """How many times the perplexity of no curation a domain may have for curation to be free."""
+SPENT = 0.98
+"""Share of the budget that is to be spent: what is compared is compared at equal tokens."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 

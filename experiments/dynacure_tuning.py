@@ -18,9 +18,9 @@ from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.scenario import Scenario, merged
 from curation_gym.seeding import Role, seeds_for
-from experiments.dynacure_results import PRICE
+from experiments.dynacure_results import BASE, PRICE, SPENT
 from experiments.dynacure_runs import act, policy_for
-from experiments.study import tidy
+from experiments.study import Work, tidy
 from experiments.units import MASTER
 
 WITHOUT_MODEL: dict[str, Any] = {
@@ -29,57 +29,79 @@ WITHOUT_MODEL: dict[str, Any] = {
     "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
 }
 """Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
-ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "clean": 64}
+ASKED: dict[str, Any] = {"prompts": 192, "samples": 4}
 """What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""
-SPENT = 0.98
-"""Share of the budget that hyperparameters must spend to be worth an episode with a model: most random thresholds leave
-nearly everything out, and what is compared is compared at equal tokens."""
 _MEAN = 1e-3
 HYPERPARAMETER, WEIGHT, DOMAIN = "hyperparameter/", "weight_", "log_perplexity/"
-SHORT: Role = "tuning"
-WHOLE: Role = "evaluation"
-"""Roles whose episodes are short, and as long as those that are judged; trials are on tuning seeds in both."""
+SHORT, WHOLE = "short", "whole"
+ROLES: dict[str, Role] = {SHORT: "tuning", WHOLE: "evaluation"}
+"""Length of a trial's episode → whose arguments it has: whole ones are as long as those that are judged."""
+PARTS = 4
+"""In which trials can run at the same time."""
 Weights = Mapping[str, float]
 Hyperparameters = dict[str, float]
 """Those that begin with ``weight_`` are the environment's, by which a policy may rank."""
+Units = dict[str, tuple[Work, Any]]
+"""Name → work and payload, for :func:`experiments.units.prepare`."""
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Hyperparameters of a policy, each tried in an episode.
+    """Hyperparameters of a policy, each tried in an episode on a tuning seed.
 
     Attributes:
-        role: :data:`SHORT` or :data:`WHOLE`.
+        length: of the episode, :data:`SHORT` or :data:`WHOLE`.
         draws: number of the trial → hyperparameters, in the order in which they are looked at.
-        wanted: how many of them are tried: where there are more, the first that spend the budget.
+        wanted: how many of them are tried at most.
+        screened: whether only those are tried that spend the budget.
         weights: by which the policy ranks, where it does; they are told as hyperparameters.
     """
 
     scenario: Scenario
     policy: str
     target: str
-    role: Role
+    length: str
     draws: dict[int, Hyperparameters]
     wanted: int
+    screened: bool = False
     weights: Weights | None = None
+
+
+def in_parts(
+    scenario: Scenario, policy: str, target: str, length: str, every: list[tuple[int, Hyperparameters]], n: int
+) -> list[Trials]:
+    """The first n of the trials that spend the budget, in parts that can be tried at the same time."""
+    parts = min(PARTS, n, len(every))
+    return [
+        Trials(scenario, policy, target, length, dict(every[part::parts]), len(range(part, n, parts)), screened=True)
+        for part in range(parts)
+    ]
+
+
+def units_of(every: list[Trials]) -> Units:
+    """Units of a study; trials of a policy in episodes of a length have to be given at once."""
+    return {
+        f"{one.scenario.name} try {one.policy} in {one.length} {part}": (try_out, one) for part, one in enumerate(every)
+    }
 
 
 def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     """What each comes to on the same episode, see :func:`asked`; tidy rows, the number of the trial as seed."""
     scenario, rows = trials.scenario, []
-    kwargs = scenario.kwargs_for(trials.role)
+    kwargs = scenario.kwargs_for(ROLES[trials.length])
     if trials.weights is not None:
         kwargs |= {"weights": dict(trials.weights)}
     core = make_core(scenario.env, kwargs)
     assert isinstance(core, LanguageModelSelectionVectorEnv)
-    spenders = _spenders(trials, kwargs) if trials.wanted < len(trials.draws) else iter(trials.draws)
+    numbers = _spenders(trials, kwargs) if trials.screened else iter(trials.draws)
     where = (scenario.name, scenario.env, trials.policy)
-    for index in islice(spenders, trials.wanted):
+    for index in islice(numbers, trials.wanted):
         draw = trials.draws[index]
         tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
         told = draw | {f"{WEIGHT}{name}": weight for name, weight in (trials.weights or {}).items()}
-        values = asked(core) | {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
-        rows += [tidy(*where, index, f"{trials.role}/{name}", tokens, value) for name, value in values.items()]
+        values = asked(core) | {"spent": tokens / core.task.budget}
+        values |= {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
+        rows += [tidy(*where, index, f"{trials.length}/{name}", tokens, value) for name, value in values.items()]
     return pd.DataFrame(rows)
 
 
@@ -111,27 +133,29 @@ def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
     return dict(zip(OBJECTIVES, told, strict=True)) | {f"{DOMAIN}{name}": value for name, value in by_domain}
 
 
-def ranked(results: pd.DataFrame, role: Role, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
+def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
     """Number of the trial → hyperparameters, the best first, by what the model said and read.
 
     With weights, the best has the least weighted shortfall of what it falls short of most, from the best of all trials
     and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
     Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that
     isn't convex could be chosen, whatever the weights. Without, it is the safest of those after which no domain's
-    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly.
+    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly. What left more
+    than :data:`SPENT` allows isn't among them.
 
     Args:
         results: of :func:`try_out`, of the policy and, for the latter, of ``none``.
-        role: of the trials that count.
+        length: of the trials that count.
         policy: as in results.
         weights: of the objectives.
     """
-    wide = _wide(results, role, policy)
+    wide = _wide(results, length, policy)
     if wide.empty:
         return {}
+    wide = wide[wide["spent"] >= SPENT]
     if weights is None:
         domains = [name for name in wide if name.startswith(DOMAIN)]
-        price = (wide[domains] - _wide(results, role, "none")[domains].iloc[0]).max(axis=1)
+        price = (wide[domains] - _wide(results, length, BASE)[domains].iloc[0]).max(axis=1)
         # Safety is at most 1, so that what is free is before what isn't.
         worth = (-wide["safety"]).where(price <= np.log(PRICE), 1 + price)
     else:
@@ -147,10 +171,10 @@ def promising(results: pd.DataFrame, policy: str, points: Iterable[Weights | Non
     return dict(trial for rank in zip(*orders, strict=True) for trial in rank)
 
 
-def _wide(results: pd.DataFrame, role: Role, policy: str) -> pd.DataFrame:
+def _wide(results: pd.DataFrame, length: str, policy: str) -> pd.DataFrame:
     """A row per trial, a column per thing that was told of it; no rows where there was none."""
-    some = results[(results["policy"] == policy) & results["metric"].str.startswith(f"{role}/")]
-    return some.assign(metric=some["metric"].str.removeprefix(f"{role}/")).pivot(
+    some = results[(results["policy"] == policy) & results["metric"].str.startswith(f"{length}/")]
+    return some.assign(metric=some["metric"].str.removeprefix(f"{length}/")).pivot(
         index="seed", columns="metric", values="value"
     )
 

@@ -80,7 +80,8 @@ def main(
 def contest(contest: Contest, out: Path) -> pd.DataFrame:
     """Who leaves out whose clean text."""
     scenario, seed = contest.scenario, contest.seed
-    core: Any = make_core(scenario.env, contest.ours.arguments(scenario))  # the filter reads no weights
+    at = {"weights": contest.ours.weights}  # the filter reads none
+    core: Any = make_core(scenario.env, scenario.kwargs_for("evaluation") | at)
 
     def made(found: Found) -> Policy:
         return policy_for(core, found.name, found.target, seed % 2**32, found.hyperparameters)

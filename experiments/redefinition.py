@@ -20,7 +20,7 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from experiments import figures, options
-from experiments.dynacure import judged_seeds
+from experiments.dynacure import WEIGHED, judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
@@ -86,7 +86,7 @@ def main(
 def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     """What is selected, by the new definition."""
     scenario, policy = run.scenario, run.policy
-    core = make_core(scenario.env, policy.arguments(scenario))
+    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": WEIGHED})
     act(policy_for(core, policy.name, policy.target, run.seed % 2**32, policy.hyperparameters), core, run.seed)
     ids, picked = core.choices()  # type: ignore[attr-defined]
     unsafe = core.pool.hidden["severity"][ids] >= NEW  # type: ignore[attr-defined]

@@ -60,8 +60,9 @@ STRATEGIES: dict[str, Strategy] = {
     "badge": _whole_pool("badge"),
     "coreset": _whole_pool("coreset"),
     "typiclust": _whole_pool("typiclust"),
-    # The proposal's own loop: the most uncertain by the members' mean entropy are clustered anew at each retraining,
-    # and UCB1 (c = 1) gives the whole pull to one cluster.
+    # The proposal's own loop: the most uncertain by the members' mean entropy (by their disagreement, which it names,
+    # too, less is gained: see "disagreement") are clustered anew at each retraining, and UCB1 (c = 1) gives the whole
+    # pull to one cluster.
     "umc_as_written": Strategy(
         "agents.bandits:UCB1",
         {

@@ -103,6 +103,13 @@ def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
     return [*names, UTILITY] if config.gain and UTILITY in pool.signals else names
 
 
+def called_safe(pool: Pool, ids: NDArray[np.integer], unsafe_from: float | None) -> NDArray[np.bool_]:
+    """Whether people call samples safe, by the hidden label or, with a definition, by their severity."""
+    if unsafe_from is None:
+        return np.asarray(pool.hidden["label"][ids] == CLEAN)
+    return np.asarray(pool.hidden["severity"][ids] < unsafe_from)
+
+
 class Audits:
     """The audits of an episode.
 
@@ -220,10 +227,7 @@ class Audits:
 
     def answers(self, ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         """What people say of samples by the definition of now: whether each is safe."""
-        hidden = self._pool.hidden
-        if self._unsafe_from is None:
-            return np.asarray(hidden["label"][ids] == CLEAN)
-        return np.asarray(hidden["severity"][ids] < self._unsafe_from)
+        return called_safe(self._pool, ids, self._unsafe_from)
 
     def _redefine(self, unsafe_from: float | None) -> None:
         before, self._unsafe_from = self._unsafe_from, unsafe_from

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config, ConfigError
-from curation_gym.envs.audits import CLEAN
+from curation_gym.envs.audits import CLEAN, called_safe
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.pools.labelled import Example, Preference, TrainSource, read_preferences
+from curation_gym.pools.partition import pool_keys
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.registry import encoder_cache
 from curation_gym.pools.trained import ClassifierSignal, trained
@@ -32,8 +33,9 @@ class ProbesConfig(Config):
         prompt_tokens: of a beginning.
         samples: per prompt.
         new_tokens: of a sample.
-        safety: what scores samples, P(safe); trained on its sources and, as much, on the texts that people were asked
-            about. No judge of results may share its sources or its method.
+        safety: what scores samples, P(safe); where its sources are labelled texts, it is trained on them and, as much,
+            on the texts that people were asked about. No judge of results may share its sources or its method; one
+            that was trained on other texts of a community has its labels in common with those people.
         clean: clean texts per domain whose perplexity is measured.
         preferences: pairs of which the model should find the first more probable; None: not measured.
         pairs: of them, by hash.
@@ -105,6 +107,9 @@ class Probes:
         config: what.
         pool: a corpus.
         learner: whose tokenizer reads the texts.
+        unsafe_from: severity from which people call a text unsafe, see
+            :class:`curation_gym.envs.audits.RefinementConfig`; None: as the hidden label says. Clean texts are clean by
+            the label.
 
     Attributes:
         scorer: texts → P(safe); None without prompts.
@@ -115,7 +120,9 @@ class Probes:
         PoolError, ClassifierError: when the scorer can't be trained, or the preferences can't be read.
     """
 
-    def __init__(self, config: ProbesConfig, pool: Pool, learner: LanguageModelLearner) -> None:
+    def __init__(
+        self, config: ProbesConfig, pool: Pool, learner: LanguageModelLearner, unsafe_from: float | None = None
+    ) -> None:
         assert pool.data is not None
         self.config = config
         rng = np.random.default_rng(config.seed)
@@ -134,7 +141,9 @@ class Probes:
         self._prompts = [learner.tokenizer.decode(tokens) for tokens in begin]
         self._asked: list[int] = []
         self._choose_clean(pool, ids, documents, learner.tokenizer.eos_token_id)
-        self.scorer = None if config.safety is None else _scorer(config.safety, frozenset(texts), self._audited(pool))
+        self.scorer: Scorer | None = None
+        if config.safety is not None:
+            self.scorer = _scorer(config.safety, frozenset(texts), self._audited(pool, unsafe_from))
         self._pairs: list[tuple[str, str]] = []
         if config.preferences is not None:
             self._pairs = self._readable(read_preferences(config.preferences, frozenset(texts)), learner)
@@ -160,14 +169,15 @@ class Probes:
         """Human labels that were read."""
         return len(self._asked)
 
-    def _audited(self, pool: Pool) -> tuple[Example, ...]:
+    def _audited(self, pool: Pool, unsafe_from: float | None) -> tuple[Example, ...]:
         """What people said of texts that they were asked about while clean ones were looked for."""
         if not self._asked:
             return ()
         assert pool.data is not None
-        texts, label = pool.data["text"].take(self._asked).to_pylist(), pool.hidden["label"][self._asked]
-        known = zip(texts, label, self._asked, strict=True)
-        return tuple(Example(text, bool(found == CLEAN), index) for text, found, index in known if found >= 0)
+        asked = np.array(self._asked)
+        asked = asked[pool.hidden["label"][asked] >= 0]
+        texts, safe = pool.data["text"].take(asked).to_pylist(), called_safe(pool, asked, unsafe_from)
+        return tuple(map(Example, texts, safe.tolist(), pool_keys(pool)[asked].tolist()))
 
     def _choose_clean(self, pool: Pool, ids: NDArray[np.int32], documents: list[NDArray[np.int32]], start: int) -> None:
         """The first clean texts of every domain; people are asked until there are enough."""

@@ -113,7 +113,9 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self.documents = first.tokenize(self.pool.data["text"].to_pylist())  # type: ignore[index]
         self.document_tokens = np.array([len(document) + 1 for document in self.documents])
         self._cheapest = int(self.document_tokens[self.pool.ids(self.config.split)].min())
-        self.probes = Probes(self.config.probes, self.pool, first)
+        refinement = self.config.refinement
+        before_any_change = None if refinement is None else refinement.unsafe_from
+        self.probes = Probes(self.config.probes, self.pool, first, before_any_change)
 
     def __getstate__(self) -> dict[str, Any]:
         # Made anew: documents are large, and what scores the probes' samples holds an encoder.

@@ -89,7 +89,8 @@ def trained(
         excluded: texts of the sources that nothing is trained on.
         encoders: makes the encoder.
         audited: of the pool, texts of which people have said more. Together they weigh as much as all sources, in each
-            class. The card doesn't tell of them, and preferences aren't corrected by them.
+            class, and both classes weigh the same, in calibration as well. The card doesn't tell of them, and
+            preferences aren't corrected by them.
 
     Returns:
         What scores texts, float32 (n,) in [0, 1], and its card.
@@ -206,7 +207,7 @@ def _calibration(
     card = CalibrationCard(
         method=method,
         measured_on=measured_on,
-        auc=float(roc_auc_score(positive, scores)),
+        auc=float(roc_auc_score(positive, scores, sample_weight=weight)),
         error_before=expected_calibration_error(scores, positive, weight=weight),
         error_after=expected_calibration_error(after, positive, weight=weight),
     )

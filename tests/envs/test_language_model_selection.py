@@ -166,6 +166,25 @@ def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str,
     assert observation["context"][0, names.index("preference")] == pytest.approx(start.preference)
 
 
+def test_what_scores_samples_learns_from_the_texts_that_people_were_asked_about(
+    model: str, sampling: dict[str, Any]
+) -> None:
+    """In this pool, one word is toxic, of which the scorer's sources know nothing; by severity another one is."""
+    texts = POOL.data["text"].to_pylist()
+    label, severe = (np.array([word in text.split() for text in texts]) for word in WORDS[:2])
+    hidden = {"label": label.astype(int), "severity": severe.astype(float)}
+    pool = make_pool(hidden=hidden)
+    probes = {**sampling, "clean": 20}
+
+    def suspected(**config: Any) -> str:
+        probes_of = make(model, pool=pool, probes=probes, **config).probes
+        assert probes_of.audits > 40
+        return WORDS[int(np.argmin(probes_of.scorer(WORDS)))]
+
+    assert suspected() == WORDS[0]
+    assert suspected(refinement={"every": 2, "size": 4, "unsafe_from": 0.5}) == WORDS[1]
+
+
 def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None:
     env = make(model, refinement={"every": 2, "size": 4})
     column = env.item_features.index("refined_safety")
