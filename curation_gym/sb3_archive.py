@@ -14,6 +14,8 @@ from curation_gym.envs.wrappers import binary_masks
 from curation_gym.policy import Policy, PolicyError
 from curation_gym.task import Observation, Task
 
+LOADED = ("PPO", "A2C", "TRPO", "MaskablePPO", "RecurrentPPO")
+
 
 def load_archive(path: Path, task: Task, seed: int | None = None) -> Policy:
     """Load a policy; the archive tells by its parameters which algorithm wrote it.
@@ -29,6 +31,8 @@ def load_archive(path: Path, task: Task, seed: int | None = None) -> Policy:
     try:
         with zipfile.ZipFile(path) as archive:
             parameters: dict[str, Any] = json.loads(archive.read("data"))
+        if "replay_buffer_class" in parameters:
+            raise PolicyError(f"{path} was trained off-policy; what can be loaded is {', '.join(LOADED)}")
         package, name = _algorithm(parameters)
         model = getattr(importlib.import_module(package), name).load(path, device="cpu")
     except (OSError, KeyError, ValueError, ImportError, zipfile.BadZipFile) as error:

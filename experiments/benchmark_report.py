@@ -30,8 +30,9 @@ METHOD = (
     "seed; the optimum knows everything, the future included, so 1 may be out of reach. IQM is the mean "
     "of the middle half of the scores. P(better) is the probability that a random seed of one policy "
     "scores higher than a random seed of the other, a tie counting half. Intervals are 95 %, from a "
-    "percentile bootstrap that resamples seeds within each task. Definitions follow Agarwal et al., "
-    "“Deep Reinforcement Learning at the Edge of the Statistical Precipice” (NeurIPS 2021)."
+    "percentile bootstrap that resamples seeds within each task; those of means over fewer than 30 seeds are "
+    "Student's. Definitions follow Agarwal et al., “Deep "
+    "Reinforcement Learning at the Edge of the Statistical Precipice” (NeurIPS 2021)."
 )
 
 

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DQN, PPO
 
 from curation_gym.envs.sb3 import SB3VecEnv
 from curation_gym.evaluation.rollout import evaluate
@@ -59,6 +59,13 @@ def test_a_maskable_policy_sees_the_mask_that_is_observed(tmp_path: Path) -> Non
 def test_a_zip_that_is_none_is_refused(task: Task, tmp_path: Path) -> None:
     (tmp_path / "policy.zip").write_bytes(b"not a zip")
     with pytest.raises(PolicyError, match="is no saved policy that can be loaded"):
+        make_policy(tmp_path / "policy.zip", task)
+
+
+def test_what_was_trained_off_policy_is_refused(task: Task, tmp_path: Path) -> None:
+    env = SB3VecEnv(gym.make_vec(ENV, 2, autoreset_mode="SameStep", **KWARGS))
+    DQN("MultiInputPolicy", env, buffer_size=10, device="cpu").save(tmp_path / "policy.zip")
+    with pytest.raises(PolicyError, match="off-policy; what can be loaded is PPO, A2C, TRPO"):
         make_policy(tmp_path / "policy.zip", task)
 
 

@@ -21,14 +21,15 @@ from curation_gym.evaluation.language_model.truthfulness import generative, mult
 app = typer.Typer(no_args_is_help=True, help="Evaluate a causal language model.")
 
 Model = Annotated[str, typer.Option("--model", help="Hub id, local directory, or package:NAME/DIRECTORY.")]
-Data = Annotated[str, typer.Option("--data", help="A local file or directory, or a data set's name.")]
+Data = Annotated[str, typer.Option("--data", help="A local file or directory, or a data set's NAME or NAME:SUBSET.")]
 Split = Annotated[str | None, typer.Option("--split", help="Default: the only one, or test, or validation.")]
 JudgeName = Annotated[str, typer.Option("--judge", help="Text classifier (hub id or path), or module:callable.")]
 OptionalJudge = Annotated[str | None, typer.Option("--judge", help="As for toxicity; default: refusal phrases.")]
 Label = Annotated[str | None, typer.Option("--judge-label", help="The classifier's label, by name or index.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Most rows, a random subset (of each domain).")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of samples, subsets and intervals.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of samples and subsets.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Sequences per forward pass.")]
+Most = Annotated[int | None, typer.Option("--max-length", min=2, help="Tokens that the model reads; default: it says.")]
 Device = Annotated[str | None, typer.Option("--device", help="Default: the GPU where there is one.")]
 DtypeName = Annotated[Dtype, typer.Option("--dtype", help="Of the model's weights, whatever they were saved in.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Result file; default: runs/evaluate/METRIC-MODEL.json.")]
@@ -49,6 +50,7 @@ def _perplexity(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -76,6 +78,7 @@ def _toxicity(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -108,6 +111,7 @@ def _attacks(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -140,6 +144,7 @@ def _over_refusal(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -165,6 +170,7 @@ def _bias(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -184,6 +190,7 @@ def _truthfulness(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -208,6 +215,7 @@ def _truthful_answers(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -230,6 +238,7 @@ def _preferences(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -258,6 +267,7 @@ def _win_rate(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -284,6 +294,7 @@ def _probe(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,
@@ -305,6 +316,7 @@ def _harness(
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
+    max_length: Most = None,
     device: Device = None,
     dtype: DtypeName = "float32",
     out: Out = None,

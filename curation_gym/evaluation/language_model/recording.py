@@ -54,14 +54,15 @@ class Run:
         """The model that an option names."""
         name = self.options[option]
         self._versions |= model_version(name)
-        options = {"batch_size": self.options["batch_size"], "show_progress": True}
+        options = {name: self.options[name] for name in ("batch_size", "max_length")} | {"show_progress": True}
         return CausalModel.load(name, self.options["device"], self.options["dtype"], **options)
 
     def reference(self, given: str) -> DataReference:
-        """The data set that ``--data`` names: a path where there is one or it ends like a file, else a name."""
+        """The data set that ``--data`` names: a path where there is one or it ends like a file, else NAME:SUBSET."""
         path = Path(given).expanduser()
-        kind = "path" if path.exists() or path.suffix in FORMATS else "name"
-        reference = validated(DataReference, {kind: given}, "--data")
+        name, _, subset = given.partition(":")
+        place = {"path": given} if path.exists() or path.suffix in FORMATS else {"name": name, "subset": subset or None}
+        reference = validated(DataReference, place, "--data")
         self._versions |= reference_version(reference)
         return reference
 

@@ -165,6 +165,20 @@ def test_what_is_too_long_is_left_out_when_asked_to(saved_neox: Path, files: Pat
     assert json.loads((files / "r.json").read_text())["rows"] == 2
 
 
+def test_how_much_a_model_reads_and_which_subset_it_reads_can_be_told(saved_neox: Path, files: Path) -> None:
+    def told(*options: str) -> Result:
+        return evaluate("perplexity", "--model", str(saved_neox), *options, "--out", "r.json")
+
+    whole = told("--data", "texts.jsonl")
+    assert told("--data", "texts.jsonl", "--max-length", "3").output != whole.output, "less context"
+    refused = told("--data", "texts.jsonl", "--max-length", "3", "--stride", "5")
+    assert refused.exit_code == 2
+    assert "stride" in refused.output
+    nowhere = told("--data", "nobody/nothing:part")
+    assert nowhere.exit_code == 2
+    assert "nobody/nothing" in nowhere.output
+
+
 def test_the_default_result_file(saved_neox: Path, files: Path) -> None:
     assert evaluate("bias", "--model", str(saved_neox), "--data", "bbq.jsonl").exit_code == 0
     [written] = (files / "runs" / "evaluate").iterdir()
