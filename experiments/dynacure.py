@@ -52,7 +52,7 @@ SCENARIO = "dynacure"
 POLICIES = {
     "none": "random",
     "stratified": "stratified",
-    "heuristic": "heuristic",
+    "heuristic": "baselines.heuristic:TextHeuristic",
     "static_filter": "classifier_filter",
     "raft": "raft",
     "raft_refined": "raft_refined",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from baselines.audit_corrected import AuditCorrected
 from baselines.domain_rule import DomainRule, LabelClean, poured
-from baselines.heuristic import Heuristic
+from baselines.heuristic import Heuristic, TextHeuristic
 from baselines.raft import Calibrated, Greedy, Raft, RefinedRaft
 from baselines.reference import Hindsight
 from baselines.static_filter import ClassifierFilter, NoveltyFilter, StaticFilter
@@ -23,7 +23,18 @@ from curation_gym.policy import Policy, PolicyError
 from curation_gym.pools import Pool
 from curation_gym.task import Column, Task
 
-RULES = [DomainRule, Heuristic, StaticFilter, ClassifierFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified]
+RULES = [
+    DomainRule,
+    Heuristic,
+    TextHeuristic,
+    StaticFilter,
+    ClassifierFilter,
+    NoveltyFilter,
+    Raft,
+    Calibrated,
+    Greedy,
+    Stratified,
+]
 SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
 
 
@@ -142,8 +153,9 @@ def test_rules_that_know_no_audits_take_them_for_masked(biased: Task) -> None:
 def test_rules_against_bias_say_what_they_need(task: Task, small_pool: Pool) -> None:
     with pytest.raises(PolicyError, match="needs the column 'bias_mean', which CurationGym/ScoreSelection-v0"):
         AuditCorrected(task)
-    with pytest.raises(PolicyError, match="needs a task that values safety"):
-        Calibrated(CoverageSelectionVectorEnv(1, pool=small_pool, **SHAPE).task)
+    for rule in (Calibrated, TextHeuristic):
+        with pytest.raises(PolicyError, match="needs a task that values safety"):
+            rule(CoverageSelectionVectorEnv(1, pool=small_pool, **SHAPE).task)
 
 
 def test_heuristic_needs_every_signal_and_some_novelty(task: Task) -> None:
@@ -155,6 +167,10 @@ def test_heuristic_needs_every_signal_and_some_novelty(task: Task) -> None:
         novelty=[1, 0.05, 1, 1, 1, 0.1],
     )
     np.testing.assert_array_equal(Heuristic(task).predict(observation)[0], [1, 0, 0, 0, 1, 1])
+    text = TextHeuristic(task, min_safety=0.8, floor=0.3)
+    np.testing.assert_array_equal(
+        text.predict(observation)[0], [1, 0, 1, 0, 0, 1], "toxicity has a threshold of its own"
+    )
 
 
 def test_stratified_gives_every_domain_the_same_expectation(task: Task) -> None:
@@ -192,6 +208,7 @@ def test_other_tasks_are_refused(rule: type, small_pool: Pool) -> None:
         (StaticFilter, {"threshold": 1.2}),
         (ClassifierFilter, {"alignment": 1.2}),
         (Heuristic, {"floor": -1}),
+        (TextHeuristic, {"min_safety": 2}),
         (Raft, {"share": 0}),
         (Greedy, {"share": 1.1}),
         (Calibrated, {"trust": 2}),
