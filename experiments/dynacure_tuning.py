@@ -29,7 +29,7 @@ WITHOUT_MODEL: dict[str, Any] = {
     "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
 }
 """Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
-ASKED: dict[str, Any] = {"prompts": 192, "samples": 4}
+ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "pairs": 200}
 """What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""
 _MEAN = 1e-3
 HYPERPARAMETER, WEIGHT, DOMAIN = "hyperparameter/", "weight_", "log_perplexity/"
