@@ -82,7 +82,7 @@ EPISODE: dict[str, Any] = {
     "horizon": 128,
     "budget": 40_000,
     "refinement": {"every": 16, "size": 160, "gain": 5.0, "carry": 0.25},
-    "probes": PROBES | {"every": 64, "prompts": 32, "clean": 64, "pairs": 16},
+    "probes": PROBES | {"every": 64, "prompts": 64, "clean": 64, "pairs": 64},
 }
 """Of training and tuning, begun at the base model."""
 JUDGED: dict[str, Any] = {
@@ -90,6 +90,7 @@ JUDGED: dict[str, Any] = {
     "budget": 400_000,
     "fine_tuning": {"learning_rate": 0.001},
     "refinement": {"size": 16},
+    "probes": {"prompts": 32, "pairs": 16},  # twenty times an episode, where they only tell how the model is doing
 }
 """Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
 1,280 texts at most, the same ones as in an episode of training."""
