@@ -7,6 +7,7 @@ campaign is the unit of work, an interrupt loses at most the running ones, and `
 each that is finished into docs/results and draws the page of all anew.
 """
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,8 @@ def main(
         ),
     ] = None,
     strategy: Annotated[
-        list[str] | None, typer.Option("--strategy", help="By name; repeatable. Default: all but the ablations.")
+        list[str] | None,
+        typer.Option("--strategy", help="Name, or module:NAME of yours; repeatable. Default: all but the ablations."),
     ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="Instead: UMC with one thing changed.")] = False,
     fine_tune: Annotated[
@@ -101,11 +103,28 @@ def _found(name: str) -> Scenario:
 
 
 def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
+    own = {name.partition(":")[2]: _imported(name) for name in names or () if ":" in name}
     known = STRATEGIES | ABLATIONS
-    if unknown := sorted(set(names or ()) - set(known)):
+    if taken := sorted(set(own) & set(known)):
+        raise StudyError(f"strategy {taken[0]!r} is one of the study's; give yours another name")
+    known |= own
+    wanted = [name.rpartition(":")[2] for name in names or ()]
+    if unknown := sorted(set(wanted) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = names or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
+    wanted = wanted or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
     return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
+
+
+def _imported(name: str) -> Strategy:
+    """The strategy that ``module:NAME`` names."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StudyError(f"can't import strategy {name!r}: {error}; its module must be on PYTHONPATH") from error
+    if not isinstance(found, Strategy):
+        raise StudyError(f"{name} is no experiments.umc_strategies.Strategy, but a {type(found).__name__}")
+    return found
 
 
 def _sized(scenario: Scenario, quick: bool) -> Scenario:

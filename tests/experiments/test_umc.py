@@ -26,10 +26,15 @@ from experiments.study import COLUMNS, StudyError
 from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, successors
 from experiments.umc_page import SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, shown, summary
-from experiments.umc_strategies import ABLATIONS, STRATEGIES
+from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
 from tests.learners.test_transformer import save_bert, text_pool
 
 runner = CliRunner()
+HERE = "tests.experiments.test_umc"
+ARMS = {"subsets": "all", "criteria": ["variance"]}
+VARIANCE = Strategy("baselines.constant_arm:ConstantArm", ARMS, {"arm": "all/variance"})
+umc = VARIANCE
+"""A strategy of one's own, and one whose name is taken."""
 
 
 def app(main: Callable[..., None]) -> typer.Typer:
@@ -120,11 +125,12 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--jobs", "1", "--out", str(out)]
+    options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--strategy", f"{HERE}:VARIANCE"]
+    options += ["--jobs", "1", "--out", str(out)]
     first = runner.invoke(app(experiments.umc.main), options)
     assert first.exit_code == 0, first.output
     rows = pd.read_parquet(out / "results.parquet")
-    assert set(rows["policy"]) == {"random", "umc"}
+    assert set(rows["policy"]) == {"random", "umc", "VARIANCE"}
     spent = rows[rows["metric"] == "test_accuracy"].groupby(["policy", "seed"])["step"].agg(list)
     assert all(steps == [10, 20, 30, 40] for steps in spent)
     assert {"macro_f1", "auc", "label_quality", "successor_accuracy/knn"} <= set(rows["metric"])
@@ -153,6 +159,9 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
     ("options", "complaint"),
     [
         (["-s", "umc_digits", "--strategy", "margins"], "unknown strategy margins; there are random"),
+        (["-s", "umc_digits", "--strategy", "nowhere:MINE"], "can't import strategy 'nowhere:MINE'"),
+        (["-s", "umc_digits", "--strategy", f"{HERE}:HERE"], "is no experiments.umc_strategies.Strategy, but a str"),
+        (["-s", "umc_digits", "--strategy", f"{HERE}:umc"], "is one of the study's; give yours another name"),
         (["-s", "coverage_fixed"], "coverage_fixed"),
         (["-s", "umc_digits", "-s", "umc_digit"], "no scenario 'umc_digit'"),
         (["--pool", "digits", "--fine-tune", "1"], "one seed has no interval"),
