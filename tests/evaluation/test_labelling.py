@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from curation_gym.evaluation import statistics
 from curation_gym.evaluation.labelling import (
     accuracy,
     accuracy_under_shift,
@@ -20,7 +21,6 @@ from curation_gym.evaluation.labelling import (
     per_domain,
     savings,
 )
-from curation_gym.evaluation.statistics import first_crossing
 
 
 # ------------------------------------------------------------------ classifier
@@ -273,9 +273,9 @@ def test_with_one_budget_it_is_the_estimate_from_crossings(seed: int, n: int) ->
         return [(np.arange(10, 101, 10), np.sort(rng.random(10))) for _ in range(n)]
 
     ours, theirs = runs(), runs()
-    crossings = [[first_crossing(*c, 0.8) for c in curves] for curves in (ours, theirs)]
-    policy, baseline = np.median(np.minimum(crossings, 100), axis=1)
-    assert savings(ours, theirs, 0.8, n=200).value == pytest.approx(1 - policy / baseline)
+    crossings = [[statistics.first_crossing(*c, 0.8) for c in curves] for curves in (ours, theirs)]
+    expected = statistics.savings(*crossings, budget=100, n=200)
+    assert savings(ours, theirs, 0.8, n=200) == pytest.approx(expected)
 
 
 @settings(max_examples=50, deadline=None)
