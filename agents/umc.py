@@ -46,9 +46,9 @@ class UMC:
     Args:
         task: AnnotationAllocation with soft actions; its rewards should lie in [0, 1], and are clipped.
         seed: not used; the policy is deterministic.
-        allocation: what decides among subsets: the ``"bandit"``; ``"equal"``, every θ is 1, so the criteria alone;
-            ``"stratified"``, each pull is of the subset with the fewest labels; or the name of the only subset that
-            is asked about. All but the first are what the bandit is to be compared with.
+        allocation: what decides among subsets: the ``"bandit"``; ``"equal"``, every θ is 1, so the criteria and
+            the band; ``"stratified"``, each pull is of the subset with the fewest labels; or the name of the only
+            subset that is asked about. All but the first are what the bandit is to be compared with.
         band: factor ≥ 1 within which a subset's share of the labels is kept; None: no band.
 
     Raises:

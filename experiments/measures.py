@@ -108,7 +108,8 @@ def gains(results: pd.DataFrame, scenario: str) -> pd.DataFrame:
         row = {"measure": measure}
         for ensemble in ENSEMBLES:
             policy, base = f"{ensemble}/{measure}", f"{ensemble}/{RANDOM}"
-            row[ensemble] = shown(paired_difference([area[policy]], [area[base]])) if policy in area else "–"
+            both = area.reindex(columns=[policy, base]).dropna()  # a unit may have failed
+            row[ensemble] = shown(paired_difference([both[policy]], [both[base]])) if len(both) > 1 else "–"
         table.append(row)
     return pd.DataFrame(table)
 

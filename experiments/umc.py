@@ -29,11 +29,13 @@ from experiments.publish import publish as put
 from experiments.study import Study, StudyError
 from experiments.umc_campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
 from experiments.umc_page import ABLATED, SCENARIOS
-from experiments.umc_report import ScenarioResults, headline, scenario_page, summary
+from experiments.umc_report import BASE, ScenarioResults, headline, scenario_page, summary
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
 
 MASTER = 0
 SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
+FINE_TUNED = {"umc_mixed_text": 3}
+"""Scenario → seeds in which a transformer is fine-tuned, by default: on a CPU it takes as long as all the rest."""
 
 
 def main(
@@ -49,9 +51,11 @@ def main(
     ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="Instead: UMC with one thing changed.")] = False,
     fine_tune: Annotated[
-        int,
-        typer.Option(min=0, help="Seeds, at least 2, in which a small transformer is fine-tuned on the texts bought."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0, help="Seeds in which a transformer is fine-tuned on the texts bought; default: 3 on umc_mixed_text."
+        ),
+    ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Put what is finished into docs/results.")] = False,
     seeds: options.Seeds = None,
     out: options.Out = None,
@@ -79,10 +83,12 @@ def main(
             core = _core(sized)
             fixed = fixed_arms(core.setting.subsets) if ablations and len(core.setting.subsets) > 1 else {}
             study = _study(sized, core, chosen | fixed, n_seeds, 0 if ablations else PICKING, out, resume, overwrite)
-            result, failed = _run(study, sized, core, chosen | fixed, fine_tune, jobs)
+            by_default = 0 if quick or ablations or strategy or seeds else FINE_TUNED.get(each.name, 0)
+            tuned = by_default if fine_tune is None else fine_tune
+            result, failed = _run(study, sized, core, chosen | fixed, tuned, jobs)
             status |= failed
             if result is None:
-                say(f"no campaign of {each.name} was finished; see 'failures' in {study.out}/manifest.json")
+                say(f"{each.name} has no report, {BASE} isn't complete: see 'failures' in {study.out}/manifest.json")
                 continue
             results.append(result)
             if publish and not failed:
@@ -112,7 +118,7 @@ def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
     if unknown := sorted(set(wanted) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = wanted or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
-    return {name: known[name] for name in dict.fromkeys(["random", *wanted])}
+    return {name: known[name] for name in dict.fromkeys([BASE, *wanted])}
 
 
 def _imported(name: str) -> Strategy:
@@ -190,10 +196,10 @@ def _run(
         study.run(run_fine_tuning, units("fine-tuned", judged[:fine_tune]), jobs=jobs, title="fine-tuning")
     rows, budget = study.results(), core.config.budget
     status = study.finish(rows, budget=budget, fine_tuned=fine_tune)
-    if not len(rows):
-        return None, status
     command = study.manifest["command"]
-    result = ScenarioResults(rows, judged, picking, budget, scenario.description, command)
+    result = ScenarioResults(rows, judged, picking, budget, scenario.description, command) if len(rows) else None
+    if result is None or BASE not in result.strategies:  # everything is compared with it
+        return None, status
     page = scenario_page(result).add_heading("How this was measured").add_code(command)
     say(f"report: {page.write(study.out)}")
     return result, status

@@ -6,9 +6,10 @@ What the page is of is listed here, so that a scenario that wasn't published is 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -87,10 +88,10 @@ SETTLED = (
 )
 ROBUSTNESS = (
     "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
-    "samples out of scope. On what arrives last: accuracies of domains, weighted by their shares of what arrives in "
-    "the last tenth of the campaign. Left out: a model that saw what was bought of the other domains, and 0 or 5 "
-    "samples per class of the one it is tested on. Domain entropy: of the shares of the labels spent, 1 when all "
-    "domains got the same."
+    "samples out of scope. On what arrives last: accuracies of domains, weighted by their shares of the tenth of the "
+    "candidates that arrive last. Left out: a model that saw what was bought of the other domains, and 0 or 5 samples "
+    "per class of the one it is tested on. Domain entropy: of the shares of the labels spent, 1 when all domains got "
+    "the same."
 )
 SUCCESSORS = (
     "Test accuracy of other models than the one that chose, trained on what was bought with the whole budget; of the "
@@ -106,8 +107,9 @@ ABLATION = (
 )
 BANDIT = (
     "Area of UMC minus that of UMC that always asks about one domain (of the best one, on these very seeds), that "
-    "gives every domain equal shares, and that asks about all alike, by the criteria alone; all of them by UMC's "
-    "criteria, selecting alike. Beside them the margin of the whole pool, and equal shares by margin and at random."
+    "gives every domain equal shares, and that weighs all alike, by the criteria and the band alone; all of them by "
+    "UMC's criteria, selecting alike. Beside them the margin of the whole pool, and equal shares by margin and at "
+    "random."
 )
 
 
@@ -125,7 +127,7 @@ def draw(results: Path) -> None:
     Raises:
         StudyError: when nothing was published yet.
     """
-    found = [load(path) for path in sorted(results.glob("umc_*.parquet"))]
+    found = published(results, "umc_")
     if not found:
         raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
     for r in found:
@@ -146,7 +148,7 @@ def draw(results: Path) -> None:
     page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
     page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
     page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
-    changed = [r for r in map(load, sorted(results.glob("ablations_umc_*.parquet"))) if OURS in r.strategies]
+    changed = [r for r in published(results, "ablations_umc_") if OURS in r.strategies]
     if changed:
         page.add_heading("The bandit").add_table(bandit_table(changed), BANDIT)
         page.add_heading("Ablations").add_table(ablation_table(changed), ABLATION)
@@ -154,16 +156,26 @@ def draw(results: Path) -> None:
     say(f"page: {results / 'umc.md'}")
 
 
-def load(path: Path) -> ScenarioResults:
-    """A published scenario.
+def published(results: Path, prefix: str) -> list[ScenarioResults]:
+    """The scenarios whose names begin with ``prefix``; other studies may have such names, too.
 
     Raises:
-        StudyError: without its manifest.
+        StudyError: for a study without its manifest.
     """
+    manifests = {path: _manifest(path) for path in sorted(results.glob(f"{prefix}*.parquet"))}
+    return [load(path, manifest) for path, manifest in manifests.items() if manifest["study"] == "umc"]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.with_suffix(".manifest.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(path.with_suffix(".manifest.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise StudyError(f"{path} has no readable manifest: {error}") from error
+    return found
+
+
+def load(path: Path, manifest: Mapping[str, Any]) -> ScenarioResults:
+    """A published scenario."""
     config = manifest["config"]
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
     rows = pd.read_parquet(path)

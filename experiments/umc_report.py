@@ -36,8 +36,9 @@ METHOD = (
     "Intervals are 95 % over paired seeds, which share pool and test split: Student's of means, a percentile "
     "bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would take; where one did, "
     "less than all was spent. “uncertainty” is the entropy of a single model, “ensemble_uncertainty” the mean entropy "
-    "of the ensemble's members, “disagreement” the entropy of their mean minus that. Nothing is tuned of any strategy "
-    "but UMC; UMC is told how the validation split is mixed, its rivals make no use of that."
+    "of the ensemble's members, “disagreement” the entropy of their mean minus that; “least_confidence” and what is by "
+    "margin are of their mean. Nothing is tuned of any strategy but UMC; UMC is told how the validation split is "
+    "mixed, its rivals make no use of that."
 )
 
 

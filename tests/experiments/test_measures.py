@@ -74,6 +74,26 @@ def test_a_campaign_tells_its_area(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 0.5 < found["ood_auroc/ensemble_entropy"] <= 1
 
 
+def test_a_unit_that_failed_is_missing_from_its_pair_alone() -> None:
+    found = pd.DataFrame(rows(AREAS | {"single/margin": [0.7, 0.8, 0.3], "bootstrap/random": [0.1]}))
+    table = gains(found, "pool").set_index("measure")
+    assert table.loc["margin", "single"] == "0.200 [0.200, 0.200]", "of the seeds that both have"
+    assert table.loc["margin", "bootstrap"] == "–", "one seed has no interval"
+
+
+def test_a_small_study_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments.measures, "ENSEMBLES", {"single": ENSEMBLES["single"]})
+    monkeypatch.setitem(experiments.measures.SCALES, "umc_digits", {"budget": 40, "batch": 20, "n_initial": 20})
+    app = typer.Typer(add_completion=False)
+    app.command()(experiments.measures.main)
+    options = ["-s", "umc_digits", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, options)
+    assert told.exit_code == 0, told.output
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "| margin |" in page
+    assert "| disagreement | – |" in page
+
+
 def test_a_scenario_without_a_scale_is_one_plain_message() -> None:
     app = typer.Typer(add_completion=False)
     app.command()(experiments.measures.main)

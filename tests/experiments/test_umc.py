@@ -21,9 +21,9 @@ from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.statistics import paired_difference
 from curation_gym.policy import make_policy
 from curation_gym.pools import Pool
-from curation_gym.scenario import load_scenario
+from curation_gym.scenario import Scenario, load_scenario
 from experiments.study import COLUMNS, StudyError
-from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, successors
+from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
 from experiments.umc_page import SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
@@ -123,7 +123,9 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_path: Path) -> None:
+def test_a_small_run_is_complete_resumable_and_makes_a_page(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "study"
     options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--strategy", f"{HERE}:VARIANCE"]
     options += ["--jobs", "1", "--out", str(out)]
@@ -145,6 +147,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
     changed = rows.replace({"policy": {"random": "umc_without_bandit"}})
     changed.to_parquet(published / "ablations_umc_small.parquet")
     (published / "ablations_umc_small.manifest.json").write_text((out / "manifest.json").read_text())
+    rows.to_parquet(published / "umc_of_another_study.parquet")
+    (published / "umc_of_another_study.manifest.json").write_text(json.dumps({"study": "benchmark"}))
     page = runner.invoke(app(experiments.umc_page.main), ["--results", str(published)])
     assert page.exit_code == 0, page.output
     text = (published / "umc.md").read_text()
@@ -153,6 +157,12 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(scenario: Path, tmp_
     assert f"| umc_without_bandit | {shown(gain)} |" in text
     assert "| umc_without_ensemble | – |" in text
     assert json.loads((out / "manifest.json").read_text())["budget"] == 40
+
+    without = rows[(rows["policy"] != "random") | (rows["seed"] != rows["seed"].iloc[0])]
+    monkeypatch.setattr(experiments.umc.Study, "results", lambda self: without)
+    told = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
+    assert told.exception is None or isinstance(told.exception, SystemExit)
+    assert "umc_small has no report, random isn't complete" in told.stdout
 
 
 @pytest.mark.parametrize(
@@ -182,7 +192,7 @@ def test_a_directory_without_studies_is_an_error(tmp_path: Path) -> None:
     assert "publish a study" in result.stderr
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "umc_x.parquet")
     with pytest.raises(StudyError, match="manifest"):
-        experiments.umc_page.load(tmp_path / "umc_x.parquet")
+        experiments.umc_page.published(tmp_path, "umc_")
 
 
 # ------------------------------------------------------------------ what else is measured
@@ -236,8 +246,9 @@ def test_when_nothing_was_answered_there_is_no_successor_and_no_quality() -> Non
 
 
 def test_a_transformer_is_fine_tuned_on_what_was_bought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_bert(tmp_path)
-    tiny = {"kind": "transformer", "model": str(tmp_path), "epochs": 6, "learning_rate": 0.02, "batch_size": 8}
+    save_bert(tmp_path / "model")
+    tiny = {"kind": "transformer", "model": str(tmp_path / "model"), "epochs": 6, "learning_rate": 0.02}
+    tiny["batch_size"] = 8
     monkeypatch.setattr(experiments.umc_campaign, "TRANSFORMER", tiny)
     texts = text_pool()
     thrice = Pool(
@@ -247,8 +258,13 @@ def test_a_transformer_is_fine_tuned_on_what_was_bought(tmp_path: Path, monkeypa
         split=np.repeat([0, 1, 2], len(texts)),
         class_names=("good", "bad"),
     )
-    found = fine_tuned(finished(thrice, budget=24, n_initial=4, batch=10), 0)
-    assert found["successor_accuracy/transformer"] > 0.9
+    thrice.save(tmp_path / "pool")
+    kwargs = {"pool": str(tmp_path / "pool"), "budget": 24, "n_initial": 4, "batch": 10}
+    scenario = Scenario(name="texts", env="CurationGym/AnnotationAllocation-v0", kwargs=kwargs)
+    found = run_fine_tuning((scenario, "random", STRATEGIES["random"], 1), tmp_path)
+    (row,) = found.to_dict("records")
+    assert (row["metric"], row["step"]) == ("successor_accuracy/transformer", 24)
+    assert row["value"] > 0.9
 
 
 def test_a_domain_of_junk_is_not_to_be_balanced() -> None:
@@ -335,8 +351,8 @@ def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("data_directory")
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name.endswith("long_tail")])
-def test_a_long_tail_leaves_enough_to_spend_the_budget_on(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name.endswith(("long_tail", "balanced"))])
+def test_a_smaller_pool_leaves_enough_to_spend_the_budget_on(name: str) -> None:
     """Encoders that read little: what counts is how many candidates there are."""
     kwargs = load_scenario(name).kwargs_for("evaluation")
     inner = dict(kwargs["pool"]["pool"])
