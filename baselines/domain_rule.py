@@ -73,6 +73,23 @@ class DomainRule(SelectionRule):
         return np.asarray(np.take_along_axis(rate, domain, axis=-1) * good)
 
 
+class EqualShares(DomainRule):
+    """Random ones of every domain, each up to the same share of the budget: stratified, and all of it is spent.
+
+    Args:
+        task: a Selection task.
+        seed: not used.
+    """
+
+    @classmethod
+    def search_space(cls, task: Task) -> SearchSpace:
+        """Nothing."""
+        return {}
+
+    def good(self, observation: Observation, domain: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return np.asarray(observation["mask"] > 0)
+
+
 class LabelClean(DomainRule):
     """A reference: what people called clean, in shares that may be tuned. It reads the hidden labels of candidates.
 

@@ -51,7 +51,21 @@ class Raft(SelectionRule):
         return self.share * everything
 
 
-class RefinedRaft(Raft):
+class PacedRaft(Raft):
+    """What is left of the budget is spread evenly over the steps left: whole documents neither end it before the stream
+    nor leave any of it.
+
+    Args:
+        task: a Selection task.
+        seed: not used.
+        share: see :class:`Raft`.
+    """
+
+    def _spend(self, observation: Observation, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        return super()._spend(observation, price) * self.task.read(observation, "pace")[..., None]
+
+
+class RefinedRaft(PacedRaft):
     """Rank by the score of signals as audits and probes have corrected them so far, and keep the pace of the budget.
 
     Args:
@@ -70,10 +84,6 @@ class RefinedRaft(Raft):
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
         return self.task.read(observation, "worth")
-
-    def _spend(self, observation: Observation, price: NDArray[np.float64]) -> NDArray[np.float64] | float:
-        # What is left, spread evenly: whole documents neither end the budget before the stream nor leave any of it.
-        return super()._spend(observation, price) * self.task.read(observation, "pace")[..., None]
 
 
 class Calibrated(Raft):

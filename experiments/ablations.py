@@ -22,7 +22,7 @@ from curation_gym.scenario import Scenario
 from experiments import options
 from experiments.dynacure import SCENARIO, WEIGHED, judged_seeds, scenario_of
 from experiments.dynacure_results import BASE, MAIN_POINT, OURS, CorpusResults
-from experiments.dynacure_runs import Run, judge_of, judged_run
+from experiments.dynacure_runs import Run, judge_of, judged_by, judged_run
 from experiments.policies import POLICIES
 from experiments.report import Report
 from experiments.study import Study, StudyError
@@ -89,6 +89,7 @@ COMPARED = {
     "perplexity": "perplexity",
     "preference_accuracy": "preference accuracy",
     "toxic_share": "toxic share",
+    "budget_spent": "tokens spent ÷ budget",
 }
 
 
@@ -115,7 +116,8 @@ def main(
             {
                 "scenario": scenario.model_dump(mode="json"),
                 "changes": {name: CHANGES[name]._asdict() for name in entrants},
-                "seeds": len(judged_on),
+                "seeds": judged_on,
+                "judged_by": judged_by(),
             },
             label=corpus + ("-quick" if quick else ""),
             seeds=judged_on,
@@ -195,7 +197,8 @@ def _add_tables(report: Report, r: CorpusResults) -> Report:
     report.add_table(
         pd.DataFrame([_row(r, name) for name in changes]),
         f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
-        "intervals (Student's t). Every change was trained once; seeds are of stream, fine-tuning and samples. "
+        "intervals (Student's t). Every change was trained once; seeds are of stream, fine-tuning and samples. Weights "
+        "aren't tuned here: they are the point's own. "
         "A dash: nothing was selected on some seed.",
     )
     corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points.get(OURS, [])]

@@ -27,7 +27,7 @@ from experiments import options
 from experiments.dynacure import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_report import headline, who
 from experiments.dynacure_results import BASE, CorpusResults
-from experiments.dynacure_runs import judge_of, judgement
+from experiments.dynacure_runs import judge_of, judged_by, judgement
 from experiments.report import Report
 from experiments.study import Study, tidy
 
@@ -92,7 +92,12 @@ def main(
         rules = {name: rule._asdict() for name, rule in RULES.items()}
         study = Study(
             "by_hand",
-            {"scenario": scenario.model_dump(mode="json"), "rules": rules, "seeds": len(judged_on)},
+            {
+                "scenario": scenario.model_dump(mode="json"),
+                "rules": rules,
+                "seeds": judged_on,
+                "judged_by": judged_by(),
+            },
             label=corpus + ("-quick" if quick else ""),
             seeds=judged_on,
             step_unit={corpus: "tokens"},

@@ -24,11 +24,10 @@ from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
 from curation_gym.task import Task
 from experiments import options
-from experiments.corpora import CORPORA, JUDGE, OTHER_JUDGE, PROBES, cut_by
-from experiments.dynacure_evaluation import EvaluationConfig
+from experiments.corpora import CORPORA, PROBES, cut_by
 from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_results import BASE, MAIN_POINT, PRICE, SPENT
-from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, judge_of, judged_run
+from experiments.dynacure_results import BASE, FREE_POINT, MAIN_POINT, PRICE, SPENT
+from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, Run, judge_of, judged_by, judged_run
 from experiments.dynacure_tuning import (
     ASKED,
     ROLES,
@@ -51,10 +50,10 @@ from experiments.units import MASTER, Entrant, prepare, settings, train
 SCENARIO = "dynacure"
 POLICIES = {
     "none": "random",
-    "stratified": "stratified",
+    "stratified": "baselines.domain_rule:EqualShares",
     "heuristic": "baselines.heuristic:TextHeuristic",
     "static_filter": "classifier_filter",
-    "raft": "raft",
+    "raft": "baselines.raft:PacedRaft",
     "raft_refined": "raft_refined",
     BEST_OF_K: "baselines.best_of_k:BestOfK",
     "domain_rule": "domain_rule",
@@ -63,7 +62,7 @@ POLICIES = {
 }
 """As shown in results → as :func:`experiments.policies.resolve` takes it."""
 POINTS: dict[str, dict[str, float] | None] = {
-    "no domain pays": None,
+    FREE_POINT: None,
     **{f"safety {w:g}": {"safety": w, "alignment": 0.1, "utility": round(0.9 - w, 2)} for w in (0.6, 0.7, 0.8, 0.9)},
 }
 """Operating points: what counts, by how much, of what a model says and reads; or, at None, what is safest of what costs
@@ -134,11 +133,9 @@ def main(
                 "policies": policies,
                 "points": POINTS,
                 "tuning": {"weights": weights, "looked_at": LOOKED_AT, "asked": ASKED, "price": PRICE, "spent": SPENT},
-                "judge": JUDGE,
-                "other_judge": OTHER_JUDGE,
-                "evaluation": EvaluationConfig().model_dump(),
                 "trials": n_trials,
-                "seeds": n_seeds,
+                "seeds": judged_on,
+                "judged_by": judged_by(),
                 "master": MASTER,
             },
             label="+".join(scenario.name for scenario in scenarios) + ("-quick" if quick else ""),
@@ -156,7 +153,7 @@ def main(
         report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         for scenario in scenarios:
             rows = results[results["scenario"] == scenario.name]
-            add_corpus(report, rows, scenario.name, {name: points_of(rows, name) for name in policies})
+            add_corpus(report, rows, scenario.name, {name: choices_of(rows, name) for name in policies})
         print_headline(results)
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)
@@ -279,18 +276,21 @@ def _whole(results: pd.DataFrame, scenario: Scenario, name: str, target: str, n:
     return in_parts(scenario, name, target, WHOLE, list(promising(results, name, POINTS.values()).items()), n)
 
 
-def points_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
-    """Operating point → what was chosen for a policy there; empty when nothing was tried.
-
-    What does the same at two points stands at one of them, the main one if that is among them.
-    """
+def choices_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
+    """Operating point → what was chosen for a policy there; empty when nothing was tried."""
     if name in UNGUIDED:
         return {MAIN_POINT: {}}
-    found = {
+    return {
         point: next(iter(order.values()))
         for point, weights in POINTS.items()
         if (order := ranked(results, WHOLE, name, weights))
     }
+
+
+def points_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
+    """Those of the choices that differ: what does the same at two points stands at one of them, the main one if that
+    is among them."""
+    found = choices_of(results, name)
     first = {str(found[point]): point for point in (*reversed(POINTS), MAIN_POINT) if point in found}
     return {point: found[point] for point in POINTS if point in first.values()}
 

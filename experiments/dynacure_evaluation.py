@@ -24,7 +24,7 @@ class EvaluationConfig(Config):
     """How much is measured of every fine-tuned model.
 
     Attributes:
-        prompts: beginnings of held-out documents, equally many of every domain that the judge may be asked about.
+        prompts: beginnings of held-out documents, equally many of every domain that both judges may be asked about.
         prompt_tokens: of a beginning.
         samples: per prompt; Gehman et al. take 25.
         fewer: samples of which the probability that one is toxic is told, too.
@@ -73,9 +73,9 @@ class Evaluation:
         ids = np.random.default_rng(config.seed).permutation(pool.ids("test"))
         texts: list[str] = pool.data["text"].take(ids).to_pylist()
         tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
-        scored = [name for name in pool.domain_names if _is_scored(judge, name)]
+        scored = [name for name in pool.domain_names if _is_scored(judge, name) and _is_scored(other_judge, name)]
         if not scored:
-            raise PoolError(f"the judge may be asked about none of the domains {', '.join(pool.domain_names)}")
+            raise PoolError(f"the judges may be asked about none of the domains {', '.join(pool.domain_names)}")
         self.prompts: list[str] = []
         self.prompt_domain: list[str] = []
         self.clean: dict[str, list[str]] = {}

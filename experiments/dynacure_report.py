@@ -1,6 +1,6 @@
 """The report of curated fine-tuning: what each policy's model says and reads, and who was filtered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,17 @@ from rich.table import Table
 from curation_gym.console import console
 from curation_gym.evaluation.statistics import interval, paired_difference
 from experiments.dynacure_figures import preferences_plot, trade_off_plot
-from experiments.dynacure_results import BASE, MAIN_POINT, OURS, PRICE, REFERENCE, SPENT, WORST, CorpusResults
+from experiments.dynacure_results import (
+    BASE,
+    FREE_POINT,
+    MAIN_POINT,
+    OURS,
+    PRICE,
+    REFERENCE,
+    SPENT,
+    WORST,
+    CorpusResults,
+)
 from experiments.report import Report
 from experiments.umc_report import shown
 
@@ -42,42 +52,40 @@ def headline(r: CorpusResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reductions(r: CorpusResults) -> pd.DataFrame:
-    """A row per policy and operating point: how much less toxic than without curation, and at what price."""
+def reductions(r: CorpusResults, names: Iterable[str], reference: str | None) -> pd.DataFrame:
+    """A row per policy at a point: how much less toxic than without curation, and at what price.
+
+    Args:
+        r: results.
+        names: of policies at points.
+        reference: whose reductions the others' are shares of, by the same kind of name.
+    """
     metrics = ["toxicity", "toxic_fraction", *r.metrics("toxicity_probability@")]
     metrics = [metric for metric in metrics if "/" not in metric]
     rows = []
-    for name in (name for policy, names in r.points.items() if policy != BASE for name in names):
+    for name in names:
         row = {"policy": name}
         for metric in metrics:
             lower = 1 - r.ratios(name, metric)
             row[f"{metric} lower by"] = shown(interval(lower))
-            if REFERENCE in r.points and not name.startswith(f"{REFERENCE}@"):
-                most = 1 - r.ratios(f"{REFERENCE}@{MAIN_POINT}", metric)
+            if reference is not None and not name.startswith(f"{REFERENCE}@"):
+                most = 1 - r.ratios(reference, metric)
                 row[f"{metric}, share of the reference's"] = shown(interval(lower / most)) if (most > 0).all() else "–"
         row["perplexity ÷ none, worst domain"] = shown(interval(r.worst(name)))
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
 
 
-def at_no_price(r: CorpusResults) -> pd.DataFrame:
-    """A row per policy: how much less toxic it gets while no domain pays."""
-    best: dict[str, str] = {}
-    for policy in (policy for policy in r.points if policy != BASE):
-        free = [name for name in r.points[policy] if r.worst(name).mean() <= PRICE]
-        if free:
-            best[policy] = min(free, key=lambda name: float(r.ratios(name, "toxicity").mean()))
-    lower = {policy: 1 - r.ratios(name, "toxicity") for policy, name in best.items()}
-    rows = []
-    for policy in (policy for policy in r.points if policy != BASE):
-        row = {"policy": policy, "at": best.get(policy, "nowhere").rpartition("@")[2]}
-        if policy in best:
-            row["toxicity lower by"] = shown(interval(lower[policy]))
-            row["perplexity ÷ none, worst domain"] = shown(interval(r.worst(best[policy])))
-            if REFERENCE in lower and policy != REFERENCE:
-                row["share of the reference's"] = shown(interval(lower[policy] / lower[REFERENCE]))
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("–")
+def standing_at(r: CorpusResults, chosen: Chosen, point: str) -> dict[str, str]:
+    """Policy → its name at the operating point, or at the one whose choice does the same; where nothing was chosen for
+    it, at its only one."""
+    found = {}
+    for policy, names in r.points.items():
+        choices = chosen.get(policy, {})
+        same = [name for name in names if choices.get(point) == choices.get(name.partition("@")[2])]
+        if same or len(names) == 1:
+            found[policy] = (same or names)[0]
+    return found
 
 
 def who(r: CorpusResults) -> pd.DataFrame:
@@ -164,14 +172,15 @@ def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def settled(chosen: Chosen) -> pd.DataFrame:
+def settled(r: CorpusResults, chosen: Chosen) -> pd.DataFrame:
     """A row per policy and operating point: the thresholds, shares or weights that were chosen."""
+    standing = {name for names in r.points.values() for name in names}
     return pd.DataFrame(
         [
             {"policy": f"{policy}@{point}", "chosen": ", ".join(f"{name} {value:.2f}" for name, value in found.items())}
             for policy, points in chosen.items()
             for point, found in points.items()
-            if found
+            if found and f"{policy}@{point}" in standing
         ]
     )
 
@@ -189,10 +198,19 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         "stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what learns was trained once. "
         "What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )
+    curated = [name for policy, names in r.points.items() if policy != BASE for name in names]
     report.add_table(
-        reductions(r),
-        f"How much lower than without curation, and how much of that {REFERENCE}, which sees the labels, comes to at "
-        f"{MAIN_POINT}; the domain that pays most, seed by seed.",
+        reductions(r, curated, standing_at(r, chosen, MAIN_POINT).get(REFERENCE)),
+        f"How much lower than without curation, and what share that is of what {REFERENCE}, which sees the labels, "
+        f"comes to at {MAIN_POINT}; the domain that pays most, seed by seed.",
+    )
+    free = standing_at(r, chosen, FREE_POINT)
+    report.add_table(
+        reductions(r, [name for policy, name in free.items() if policy != BASE], free.get(REFERENCE)),
+        "The same where no domain was to pay: at what was chosen on tuning seeds as the safest of what raised no "
+        f"domain's perplexity by more than {PRICE - 1:.0%} (where nothing was that cheap, as the cheapest), and as a "
+        f"share of what {REFERENCE} comes to at its own. The last column tells whether it holds of the models that are "
+        "judged. A policy for which nothing was chosen stands at its only point.",
     )
     report.add_table(
         hypervolumes(r),
@@ -206,12 +224,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         "Each policy at its operating points, means over seeds; lines join those that none of its own beats. A number "
         "at the upper edge stands for a point beyond it.",
     )
-    report.add_table(
-        at_no_price(r),
-        f"Of the operating points at which no domain's perplexity rises by more than {PRICE - 1:.0%}, in the mean over "
-        f"seeds, the one that is least toxic, and its share of what {REFERENCE} comes to on that condition.",
-    )
-    if len(found := settled(chosen)):
+    if len(found := settled(r, chosen)):
         report.add_table(
             found,
             "Thresholds, shares and weights chosen on tuning seeds. At every operating point but the first, they are "
@@ -238,7 +251,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
             "The proposal's other hopes, means with their 95 % intervals, and what guessing comes to. Success is "
             "whatever isn't a refusal: babble is, silence isn't. A model as small as this one has never seen a "
             "refusal; it babbles or ends its answer at once, so attack success and over-refusal tell how often it "
-            "says anything.",
+            "says anything. HH-RLHF's answers are compared without their prompts.",
         )
 
 

@@ -8,8 +8,8 @@ from curation_gym.evaluation.pareto import hypervolume
 from curation_gym.evaluation.statistics import Estimate, interval
 
 BASE, OURS, REFERENCE = "none", "dynacure", "label_clean"
-MAIN_POINT = "safety 0.7"
-"""The operating point at which every policy stands."""
+MAIN_POINT, FREE_POINT = "safety 0.7", "no domain pays"
+"""The operating point at which every policy stands; the one that is chosen so that no domain pays."""
 PRICE = 1.01
 """How many times the perplexity of no curation a domain may have for curation to be free."""
 SPENT = 0.98

@@ -77,6 +77,11 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
             check_held_out(probes.sources, name, part)
 
 
+def judged_by() -> dict[str, Any]:
+    """What judges, and how much it is asked: part of the configuration of what it judges."""
+    return {"judge": JUDGE, "other_judge": OTHER_JUDGE, "evaluation": EvaluationConfig().model_dump()}
+
+
 def documents_of(pool: Pool) -> DocumentSet:
     """Those of a corpus, as they were read and as they were cleaned and cut."""
     assert pool.data is not None

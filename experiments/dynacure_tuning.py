@@ -140,8 +140,8 @@ def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | N
     and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
     Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that
     isn't convex could be chosen, whatever the weights. Without, it is the safest of those after which no domain's
-    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly. What left more
-    than :data:`SPENT` allows isn't among them.
+    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly, and nothing
+    where that of no curation isn't known. What left more than :data:`SPENT` allows isn't among them.
 
     Args:
         results: of :func:`try_out`, of the policy and, for the latter, of ``none``.
@@ -154,8 +154,11 @@ def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | N
         return {}
     wide = wide[wide["spent"] >= SPENT]
     if weights is None:
+        base = _wide(results, length, BASE)
+        if base.empty:
+            return {}
         domains = [name for name in wide if name.startswith(DOMAIN)]
-        price = (wide[domains] - _wide(results, length, BASE)[domains].iloc[0]).max(axis=1)
+        price = (wide[domains] - base[domains].iloc[0]).max(axis=1)
         # Safety is at most 1, so that what is free is before what isn't.
         worth = (-wide["safety"]).where(price <= np.log(PRICE), 1 + price)
     else:

@@ -2,9 +2,9 @@
 
     python -m experiments.redefinition runs/dynacure/mixed-1a2b3c4d
 
-Ours is trained here by the old definition. What experiments.dynacure tuned acts beside it; its thresholds know the new
-definition already, which is to its advantage. In the episode, audits alone tell of the new one. Told is the share of
-selected documents that are unsafe by the new definition, in every tenth of the steps.
+Ours is trained here by the old definition. What experiments.dynacure tuned acts beside it; its thresholds and weights
+know the new definition already, which is to its advantage. In the episode, audits alone tell of the new one. Told is
+the share of selected documents that are unsafe by the new definition, in every tenth of the steps.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from experiments import figures, options
-from experiments.dynacure import WEIGHED, judged_seeds
+from experiments.dynacure import judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
 from experiments.report import Report
@@ -86,7 +86,7 @@ def main(
 def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     """What is selected, by the new definition."""
     scenario, policy = run.scenario, run.policy
-    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": WEIGHED})
+    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": policy.weights})
     act(policy_for(core, policy.name, policy.target, run.seed % 2**32, policy.hyperparameters), core, run.seed)
     ids, picked = core.choices()  # type: ignore[attr-defined]
     unsafe = core.pool.hidden["severity"][ids] >= NEW  # type: ignore[attr-defined]
@@ -128,6 +128,9 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
         report.add_text("In no tenth do all policies select anything.")
         return
     last = max(reached)
+    if last < change:
+        report.add_text(f"After tenth {last + 1} some policy selects nothing any more: who recovers can't be told.")
+        return
     told = {"before the change": change - 1, "right after": change, f"in tenth {last + 1}": last}
     table = []
     for policy, share in shares.items():

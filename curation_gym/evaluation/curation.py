@@ -105,9 +105,15 @@ def selection_rates(
 
 
 def _topics(pool: Pool) -> NDArray[np.integer]:
-    """Cluster of every sample."""
-    k = min(CLUSTERS, len(pool))
-    return np.asarray(MiniBatchKMeans(k, n_init=3, random_state=0).fit_predict(np.asarray(pool.embeddings)))
+    """Cluster of every sample, found once for a pool in a process."""
+    if pool.fingerprint not in _found:
+        k = min(CLUSTERS, len(pool))
+        clusters = MiniBatchKMeans(k, n_init=3, random_state=0).fit_predict(np.asarray(pool.embeddings))
+        _found[pool.fingerprint] = np.asarray(clusters)
+    return _found[pool.fingerprint]
+
+
+_found: dict[str, NDArray[np.integer]] = {}
 
 
 def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.audit_corrected import AuditCorrected
-from baselines.domain_rule import DomainRule, LabelClean, poured
+from baselines.domain_rule import DomainRule, EqualShares, LabelClean, poured
 from baselines.heuristic import Heuristic, TextHeuristic
-from baselines.raft import Calibrated, Greedy, Raft, RefinedRaft
+from baselines.raft import Calibrated, Greedy, PacedRaft, Raft, RefinedRaft
 from baselines.reference import Hindsight
 from baselines.static_filter import ClassifierFilter, NoveltyFilter, StaticFilter
 from baselines.stratified import Stratified
@@ -283,6 +283,12 @@ def test_what_is_ranked_or_stratified_costs_tokens_where_the_budget_does(task: T
     p, _ = Stratified(in_tokens).predict(observation)
     cost = np.array([90, 30, 60, 90, 30, 0])
     np.testing.assert_allclose(p, np.minimum(100 / 3 / np.maximum(cost, 1), 1) * observation["mask"], rtol=1e-5)
+    p, _ = EqualShares(in_tokens).predict(observation)
+    share = np.array([35, 30, 35, 35, 30, 0])  # b has 30 only
+    np.testing.assert_allclose(p, share / np.maximum(cost, 1), rtol=1e-5)
+    ahead = observation | {"context": np.array([1, 1, 0.5], np.float32)}
+    np.testing.assert_array_equal(Raft(in_tokens).predict(ahead)[0], [1, 0, 1, 1, 0, 0])
+    np.testing.assert_array_equal(PacedRaft(in_tokens).predict(ahead)[0], [1, 0, 0, 0, 0, 0], "50 are left a step")
 
 
 @pytest.mark.parametrize(

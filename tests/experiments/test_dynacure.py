@@ -90,14 +90,18 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "encoder": {"kind": "tfidf-svd", "dimension": 8},
         "signals": {"safety": polite, "alignment": polite, "utility": {"kind": "text_quality"}},
     }
-    judge = {
-        "train": [{"path": file("judging", posts(300, 7)), "label": "label", "positive": ["rude"]}],
-        "held_out": {"posts": {"path": file("held", posts(150, 8)), "label": "label", "positive": ["rude"]}},
-    }
+    held_out = {"posts": {"path": file("held", posts(150, 8)), "label": "label", "positive": ["rude"]}}
+    judge, other_judge = (
+        {
+            "train": [{"path": file(f"judging {seed}", posts(300, seed)), "label": "label", "positive": ["rude"]}],
+            "held_out": held_out,
+        }
+        for seed in (7, 9)
+    )
     monkeypatch.setattr(dynacure, "CORPORA", {"small": corpus})
     probes = {"safety": probed, "prompts": 4, "preferences": preferences}
     monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
-    monkeypatch.setattr(dynacure_runs, "OTHER_JUDGE", judge)
+    monkeypatch.setattr(dynacure_runs, "OTHER_JUDGE", other_judge)
     monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
     monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
@@ -222,6 +226,8 @@ def test_nothing_goes_on_from_a_part(
     options += ["--policy", "static_filter", "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(_app(dynacure.main), options)
     assert told.exit_code == 1, told.output
+    assert isinstance(told.exception, SystemExit), "it failed as it says"
+    assert (tmp_path / "out" / "report.md").exists()
     assert {unit.split()[1].partition("@")[0] for unit in asked[-1]} == still_judged
 
 
@@ -243,7 +249,9 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
         assert np.isfinite(wide.loc["raft@safety 0.7", metric])
     said = pd.read_parquet(sorted((tmp_path / "out" / "samples").glob("small raft@safety 0.7 *.parquet")))
     assert len(said) == 2 * 6 * 3
-    assert said["toxicity"].mean() == pytest.approx(wide.loc["raft@safety 0.7", "toxicity"])
+    for metric in ("toxicity", "toxicity_by_other"):
+        assert said[metric].mean() == pytest.approx(wide.loc["raft@safety 0.7", metric])
+    assert wide.loc["raft@safety 0.7", "toxicity"] != wide.loc["raft@safety 0.7", "toxicity_by_other"]
     short, whole = (results[results["metric"] == f"{length}/safety"] for length in (SHORT, WHOLE))
     by_hand = {"heuristic", "static_filter", "domain_rule", "label_clean"}
     assert set(short["policy"]) == {"none", *by_hand}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure_report import at_no_price, headline, hypervolumes, reductions, who
+from experiments.dynacure_report import headline, hypervolumes, reductions, settled, standing_at, who
 from experiments.dynacure_results import WORST, CorpusResults
 from experiments.study import tidy
 
@@ -44,28 +44,33 @@ def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
     rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
     rows += judged("dynacure@safety 0.8", [0.3, 0.375], [101, 120], **{"perplexity/hill": 51.0})
     rows += judged("label_clean@safety 0.7", [0.2, 0.25], [90, 100], **{"perplexity/hill": 50.0})
-    told = reductions(CorpusResults(pd.DataFrame(rows))).set_index("policy")
-    assert list(told.index) == ["dynacure@safety 0.8", "label_clean@safety 0.7"]
+    names = ["dynacure@safety 0.8", "label_clean@safety 0.7"]
+    told = reductions(CorpusResults(pd.DataFrame(rows)), names, names[1]).set_index("policy")
+    assert list(told.index) == names
     ours = told.loc["dynacure@safety 0.8"]
     for metric in ("toxicity", "toxic_fraction", "toxicity_probability@25"):
         assert ours[f"{metric} lower by"].startswith("0.250")
         assert ours[f"{metric}, share of the reference's"].startswith("0.500")
     assert ours["perplexity ÷ none, worst domain"].startswith("1.020")
     assert told.loc["label_clean@safety 0.7", "toxicity, share of the reference's"] == ""
+    assert len(reductions(CorpusResults(pd.DataFrame(rows)), names[:1], None).columns) == 5, "without a reference"
 
 
-def test_how_far_a_policy_gets_while_no_domain_pays() -> None:
-    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], **{"perplexity/hill": 50.0})
-    rows += judged("dynacure@safety 0.6", [0.32, 0.4], [100, 120], **{"perplexity/hill": 50.4})
-    rows += judged("dynacure@safety 0.8", [0.2, 0.25], [90, 110], **{"perplexity/hill": 55.0})  # the hill pays
-    rows += judged("label_clean@safety 0.7", [0.24, 0.3], [100, 120], **{"perplexity/hill": 50.0})
-    rows += judged("raft@safety 0.7", [0.1, 0.1], [102, 123], **{"perplexity/hill": 40.0})
-    told = at_no_price(CorpusResults(pd.DataFrame(rows))).set_index("policy")
-    assert told["at"].to_dict() == {"dynacure": "safety 0.6", "label_clean": "safety 0.7", "raft": "nowhere"}
-    assert told.loc["dynacure", "toxicity lower by"].startswith("0.200")
-    assert told.loc["dynacure", "perplexity ÷ none, worst domain"].startswith("1.008")
-    assert told.loc["dynacure", "share of the reference's"].startswith("0.500")
-    assert told.loc["raft", "toxicity lower by"] == "–"
+def test_a_policy_stands_at_the_point_whose_choice_does_the_same() -> None:
+    rows = judged("none@safety 0.7", [0.4], [100])
+    for name in ("dynacure@no domain pays", "dynacure@safety 0.7", "raft@safety 0.6", "raft@safety 0.7"):
+        rows += judged(name, [0.3], [100])
+    r = CorpusResults(pd.DataFrame(rows))
+    one, other = {"floor": 0.1}, {"floor": 0.2}
+    chosen = {
+        "none": {"safety 0.7": {}},
+        "dynacure": {"no domain pays": one, "safety 0.7": other},
+        "raft": {"no domain pays": one, "safety 0.6": one, "safety 0.7": other, "safety 0.9": other},
+    }
+    free = standing_at(r, chosen, "no domain pays")
+    assert free == {"none": "none@safety 0.7", "dynacure": "dynacure@no domain pays", "raft": "raft@safety 0.6"}
+    assert standing_at(r, chosen, "safety 0.9")["raft"] == "raft@safety 0.7"
+    assert list(settled(r, chosen)["policy"]) == [*r.points["dynacure"], *r.points["raft"]], "each once"
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:

@@ -38,6 +38,8 @@ def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
     rows += trial("p", 0, 0.3, [0.1, 0.5]) + trial("p", 1, 0.4, [0.2, 0.505]) + trial("p", 2, 0.9, [0.0, 0.52])
     rows += trial("p", 3, 0.8, [0.3, 0.0])
     assert list(ranked(pd.DataFrame(rows), WHOLE, "p", None)) == [1, 0, 2, 3], "what isn't free by what it costs"
+    alone = pd.DataFrame([row for row in rows if row["policy"] == "p"])
+    assert ranked(alone, WHOLE, "p", None) == {}, "what is free nobody knows"
 
 
 def test_what_is_best_for_any_point_is_promising() -> None:
