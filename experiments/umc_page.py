@@ -80,11 +80,14 @@ SAVINGS = (
 SETTLED = (
     "UMC has one configuration for all scenarios: agents/umc.py and the strategy `umc` of "
     "experiments/umc_strategies.py, settled on seeds that nothing is judged on, but on the same pools and test "
-    "samples, which don't depend on the seed. It was changed once after scenarios had been judged: where questions "
+    "samples, which don't depend on the seed. It was changed twice after scenarios had been judged. Where questions "
     "and pictures come in very different numbers its area fell behind that of ensemble uncertainty, since it asked "
-    "about what the pool has most of. From then on a domain's share of the labels is kept within a factor of two of "
-    "its share of the validation split, and what UMC does on pools of several domains was judged anew, on the seeds "
-    "that had suggested the change. Mixed text, which nothing was settled on, is its confirmation, once it has run."
+    "about what the pool has most of: from then on a domain's share of the labels is kept within a factor of two of "
+    "its share of the validation split. Where questions arrive over time its area fell behind that of diverse margin: "
+    "from then on pulls that are smaller than the number of classes are made diverse, too, and what has arrived is "
+    "clustered anew as it grows. Both times what UMC does where the change matters was judged anew, on the seeds that "
+    "had suggested it. Mixed text, which nothing was settled on and which the second change doesn't touch, is its "
+    "confirmation, once it has run."
 )
 ROBUSTNESS = (
     "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
@@ -100,10 +103,9 @@ SUCCESSORS = (
 ABLATION = (
     "Area of UMC minus that of UMC with one thing changed: above 0, the thing is worth having. “Same”: the same test "
     "accuracy after every label, under every seed, as where a pool has one domain, so that there is one subset to "
-    "weigh; where nobody flags, so that every label is worth 1 and the bandit has nothing to learn; where a pull is "
-    "smaller than the number of classes, so that it isn't made diverse anyway. Gains and reductions are paid times "
-    "100, see experiments/umc_strategies.py. Those that buy validation labels do so with 5 % of the budget, and have "
-    "their first model when these are bought."
+    "weigh, or where nobody flags, so that every label is worth 1 and the bandit has nothing to learn. Gains and "
+    "reductions are paid times 100, see experiments/umc_strategies.py. Those that buy validation labels do so with 5 % "
+    "of the budget, and have their first model when these are bought."
 )
 BANDIT = (
     "Area of UMC minus that of UMC that always asks about one domain (of the best one, on these very seeds), that "

@@ -36,7 +36,7 @@ def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
 
 
 def _umc(hyperparameters: dict[str, Any] | None = None, *, validation: float = 0.0, **kwargs: Any) -> Strategy:
-    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "auto"}
+    arms = {"subsets": "domains", "criteria": ["coverage", "margin"], "action": "soft", "select": "diverse"}
     given = {**arms, "reward": {"answered": 1.0}, **kwargs}
     return Strategy("agents.umc:UMC", given, hyperparameters or {}, validation=validation)
 

@@ -213,9 +213,10 @@ class AnnotationAllocationEnv(CurationEnv):
     - those of :mod:`curation_gym.signals.uncertainty`, divided by their bounds: entropy and single_margin (of member 0,
       the single model), ensemble_entropy, member_entropy, disagreement, pairwise_kl, variance, variation_ratio, margin,
       ratio, least_confidence;
-    - ``coverage``: candidates are clustered when they arrive (k-means); of every cluster that nobody was asked about,
-      the sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by coverage first and by
-      margin later is the order of "Bridging Diversity and Uncertainty in Active Learning" (Doucet et al., 2024).
+    - ``coverage``: candidates are clustered (k-means), anew whenever a tenth more has arrived; of every cluster that
+      nobody was asked about, the sample nearest its centre scores ½ + ½ · size / largest size, all others 0. Asking by
+      coverage first and by margin later is the order of "Bridging Diversity and Uncertainty in Active Learning"
+      (Doucet et al., 2024).
 
     Criteria that pick a whole pull, for hard arms only: ``badge``, ``coreset``, ``typiclust``, see
     :mod:`curation_gym.acquisition`.
@@ -305,7 +306,7 @@ class AnnotationAllocationEnv(CurationEnv):
     | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
     | threshold | 0 | only scores at or above it are asked about |
     | select | best | a pull's samples: best, diverse (score × distance between directions), clustered (k-means), |
-    | | | dbscan, or auto: diverse when ``batch`` is at least the number of classes, else best |
+    | | | dbscan |
     | retrain_every | 1 | pulls |
     | learner | kind: linear | :data:`curation_gym.learners.build.LearnerConfig` |
     | reward | uncertainty_reduction: 1 | weights of the parts, ≥ 0 |

@@ -14,6 +14,7 @@ from curation_gym.envs.annotation_setting import BATCH_CRITERIA, Setting
 from curation_gym.learners.base import Learner
 from curation_gym.signals.uncertainty import bound, measures
 
+_GROWN = 1.1  # times what was clustered: then what has arrived is clustered anew
 _BLOCK = 1024  # samples scored at a time, so that memory doesn't grow with pool × classes × members
 Floats = NDArray[np.float32]
 
@@ -43,9 +44,10 @@ class Offer:
         self._from_centre = np.zeros(n, np.float32)
         self._centres = setting.X[:0]
         self._arrived = setting.arrival <= 0
+        self._asked = np.zeros(0, np.intp)
+        self._clustered = 0
         self._place(np.flatnonzero(self._arrived), rng)
         self._group, self._arm_centres = setting.group(self.cell), self._centres
-        self._asked = np.zeros(0, np.intp)
         self._distance = np.full(n, np.inf, np.float32)
 
     # ---------------------------------------------------------------- renewal
@@ -73,25 +75,23 @@ class Offer:
     def _place(self, new: NDArray[np.intp], rng: np.random.Generator) -> None:
         """Put candidates that have just arrived into clusters: nobody knows the later ones yet.
 
-        They get clusters of their own, as large as those of the others. When they are too few for one, or arms are
-        clusters, whose number never changes, they join the nearest.
+        They join the nearest, until they are so many that all that has arrived is clustered anew, into clusters that
+        are as large as before. Where arms are clusters, whose number never changes, they always join the nearest.
         """
         setting, first = self.setting, not len(self._centres)
         if not len(new) or not setting.config.needs_clusters:
             return
-        k = len(new) * setting.clusters // len(setting.ids)
-        if setting.config.by_cluster:
-            k = min(setting.clusters, len(new)) if first else 0
-        X = setting.X[new]
-        if k or first:
-            found = kmeans(X, max(k, 1), rng)
-            self.cell[new] = found.labels + len(self._centres)
-            self._centres = np.concatenate([self._centres, found.centres])
+        every = np.flatnonzero(self._arrived)
+        if first or (len(every) >= _GROWN * self._clustered and not setting.config.by_cluster):
+            k = setting.clusters if setting.config.by_cluster else len(every) * setting.clusters // len(setting.ids)
+            found = kmeans(setting.X[every], min(max(k, 1), len(every)), rng)
+            self.cell[every], self._centres = found.labels, found.centres
+            self._covered = np.isin(np.arange(len(found.centres)), self.cell[self._asked])
+            self._clustered, new = len(every), every
         else:
-            self.cell[new], _ = Points(X).nearest(self._centres)
-        self._from_centre[new] = np.linalg.norm(X - self._centres[self.cell[new]], axis=1)
+            self.cell[new], _ = Points(setting.X[new]).nearest(self._centres)
+        self._from_centre[new] = np.linalg.norm(setting.X[new] - self._centres[self.cell[new]], axis=1)
         self._size = np.bincount(self.cell[self.cell >= 0], minlength=len(self._centres))
-        self._covered = np.append(self._covered, np.zeros(len(self._centres) - len(self._covered), np.bool_))
         if first or not setting.config.recluster:  # else arms are what was found anew
             self._group = setting.group(self.cell)
 
@@ -165,7 +165,7 @@ class Offer:
             most = np.maximum(part, most)
         within = np.flatnonzero(most >= 0)
         total, inside = total[within], self.ids[within]
-        match self.setting.select:
+        match cfg.select:
             case "best":
                 picked = best(total, self._priority[inside], n)
             case "diverse":

@@ -47,7 +47,7 @@ class AnnotationAllocationConfig(Config):
     score_batch: int | None = Field(None, ge=1)
     percentile: float = Field(0.0, ge=0, lt=100)
     threshold: float = Field(0.0, ge=0, lt=1)
-    select: Literal["best", "diverse", "clustered", "dbscan", "auto"] = "best"
+    select: Literal["best", "diverse", "clustered", "dbscan"] = "best"
     retrain_every: int = Field(1, ge=1)
     learner: LearnerConfig = LinearConfig()
     reward: RewardWeights = RewardWeights(uncertainty_reduction=1.0)
@@ -198,13 +198,6 @@ class Setting:
         length = np.linalg.norm(self.X, axis=1, keepdims=True)
         unit: NDArray[np.float32] = self.X / np.maximum(length, np.finfo(np.float32).tiny)
         return unit
-
-    @property
-    def select(self) -> Literal["best", "diverse", "clustered", "dbscan"]:
-        """How a pull's samples are picked; a pull that is small against the classes rarely asks the same twice."""
-        if self.config.select == "auto":
-            return "diverse" if self.config.batch >= self.classes else "best"
-        return self.config.select
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -136,18 +136,21 @@ def test_coverage_knows_nothing_of_what_is_to_arrive() -> None:
         assert pull(one).asked.tolist() == pull(other).asked.tolist()
 
 
-def test_what_arrives_is_put_into_clusters_of_its_own_and_covered() -> None:
+def test_when_much_has_arrived_all_of_it_is_clustered_anew_and_covered() -> None:
     arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)
     core = start(pool=make_pool(arrival), criteria=("coverage",), n_clusters=30, budget=80)
     campaign = core.campaign(0)
-    late = campaign.setting.arrival > 0
-    assert (campaign.offer.cell[late] == -1).all()
-    assert campaign.offer.cell.max() == 19, "two thirds have arrived"
+    offer, late = campaign.offer, campaign.setting.arrival > 0
+    assert (offer.cell[late] == -1).all()
+    assert offer.cell.max() == 19, "two thirds have arrived"
     while campaign.spent < 40:
         pull(core)
-    more = late.sum() * 30 // len(late)
-    assert set(campaign.offer.cell[late]) == set(range(20, 20 + more))
-    assert late[newest(pull(core))].all(), "the others were covered before"
+    assert set(offer.cell) == set(range(30))
+    assert set(np.flatnonzero(offer._covered)) == set(offer.cell[campaign.asked])
+    before = offer._covered.copy()
+    asked = newest(pull(core))
+    assert not before[offer.cell[asked]].any(), "what was asked about stays covered"
+    assert late[asked].any()
 
 
 def test_a_few_that_arrive_join_the_nearest_cluster_as_do_all_where_arms_are_clusters() -> None:
@@ -256,14 +259,6 @@ def test_clusters_found_anew_keep_their_place() -> None:
     moved = np.linalg.norm(offer._arm_centres[:, None] - first, axis=2)
     others = [moved[range(4), order].sum() for order in itertools.permutations(range(4))]
     assert np.trace(moved) == pytest.approx(min(others))
-
-
-@pytest.mark.parametrize(("batch", "meant"), [(3, "best"), (4, "diverse")])
-def test_a_pull_is_spread_when_it_is_as_large_as_the_classes(batch: int, meant: str) -> None:
-    auto, explicit = (start(criteria=("margin",), batch=batch, select=select) for select in ("auto", meant))
-    for _ in range(4):
-        assert pull(auto).asked.tolist() == pull(explicit).asked.tolist()
-    assert auto.setting.select == meant
 
 
 @pytest.mark.parametrize("subsets", ["clusters", "domains_x_clusters"])
