@@ -52,8 +52,9 @@ class Raft(SelectionRule):
 
 
 class PacedRaft(Raft):
-    """What is left of the budget is spread evenly over the steps left: whole documents neither end it before the stream
-    nor leave any of it.
+    """Rank as :class:`Raft` does, and spread what is left of the budget evenly over the steps left.
+
+    So whole documents neither end the budget before the stream nor leave any of it.
 
     Args:
         task: a Selection task.

@@ -165,7 +165,7 @@ def published(results: Path, prefix: str) -> list[ScenarioResults]:
         StudyError: for a study without its manifest.
     """
     manifests = {path: _manifest(path) for path in sorted(results.glob(f"{prefix}*.parquet"))}
-    return [load(path, manifest) for path, manifest in manifests.items() if manifest["study"] == "umc"]
+    return [_loaded(path, manifest) for path, manifest in manifests.items() if manifest["study"] == "umc"]
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -176,8 +176,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     return found
 
 
-def load(path: Path, manifest: Mapping[str, Any]) -> ScenarioResults:
-    """A published scenario."""
+def _loaded(path: Path, manifest: Mapping[str, Any]) -> ScenarioResults:
     config = manifest["config"]
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
     rows = pd.read_parquet(path)
