@@ -137,10 +137,10 @@ def compare(
     )
     entrants = [e for s in scenarios for e in enter(study, s, built[s.name]["evaluation"], resolved[s.name])]
     compete(study, entrants, judged_on, runs, trials, jobs)
-    budgets = {name: roles["evaluation"].task.budget for name, roles in built.items()}
-    board = Leaderboard(study.results(), scenarios, judged_on, budgets)
+    board = Leaderboard(study.results(), scenarios, judged_on)
     found = {e.name: tuned(e, study.out) for e in entrants if e.tuned and e.tuning(study.out).exists()}
     learned = [e.name for e in entrants if e.trained]
+    budgets = {name: roles["evaluation"].task.budget for name, roles in built.items()}
     status = study.finish(board.results, budget=budgets, tuned=found, trained=learned)
     if not board.policies:
         raise StudyError(f"no policy acted on all {n_seeds} seeds; see 'failures' in {study.out}/manifest.json")

@@ -1,6 +1,6 @@
 """What a comparison found: scores per task and over all tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from curation_gym.evaluation.rollout import Episodes
+from curation_gym.evaluation.labelling import savings
+from curation_gym.evaluation.rollout import Curve, Episodes
 from curation_gym.evaluation.statistics import (
     Scores,
     bootstrap,
@@ -22,7 +23,6 @@ from curation_gym.evaluation.statistics import (
     normalized_scores,
     paired_difference,
     probability_of_improvement,
-    savings,
 )
 from curation_gym.scenario import Scenario
 from experiments import figures
@@ -61,7 +61,6 @@ class TaskBoard:
     Attributes:
         results: the scenario's tidy rows.
         seeds: in the order of every array.
-        budget: what an episode may spend.
         metric: what is judged, as in the results.
         scores: policy → (n_seeds,); only policies that acted on every seed.
         incomplete: policy → how many seeds it has.
@@ -73,7 +72,6 @@ class TaskBoard:
     scenario: Scenario
     results: pd.DataFrame
     seeds: Sequence[int]
-    budget: float
     metric: str
     scores: dict[str, NDArray[np.float64]]
     incomplete: dict[str, int]
@@ -82,7 +80,7 @@ class TaskBoard:
     note: str = ""
 
     @classmethod
-    def of(cls, scenario: Scenario, results: pd.DataFrame, seeds: Sequence[int], budget: float) -> "TaskBoard":
+    def of(cls, scenario: Scenario, results: pd.DataFrame, seeds: Sequence[int]) -> "TaskBoard":
         own = results[results["scenario"] == scenario.name]
         noise_free = scenario.metric.info == "raw_reward" and (own["metric"] == NOISE_FREE).any()
         metric = NOISE_FREE if noise_free else scenario.metric.name
@@ -96,7 +94,7 @@ class TaskBoard:
                 normalized = {p: normalized_scores(s, scores[RANDOM], optimum) for p, s in scores.items()}
             except ValueError as error:
                 note = f"Scores can't be normalised: {error}."
-        return cls(scenario, own, seeds, budget, metric, scores, incomplete, normalized, optimum, note)
+        return cls(scenario, own, seeds, metric, scores, incomplete, normalized, optimum, note)
 
     @property
     def comparable(self) -> dict[str, NDArray[np.float64]]:
@@ -173,10 +171,16 @@ class TaskBoard:
                     "labels": str(labels_to_target(spent[policy])),
                 }
                 if RANDOM in self.scores and policy != RANDOM:
-                    saved = savings(spent[policy], spent[RANDOM], self.budget)
+                    saved = savings(self._paths(policy), self._paths(RANDOM), target)
                     row["share saved against random"] = str(saved)
                 rows.append(row)
         return pd.DataFrame(rows).fillna("")
+
+    def _paths(self, policy: str) -> list[Curve]:
+        """How what is judged went on each seed."""
+        rows = self.results[(self.results["metric"] == self.scenario.metric.info) & (self.results["policy"] == policy)]
+        own = {seed: rows.sort_values("step") for seed, rows in rows.groupby("seed")}
+        return [(own[seed]["step"].to_numpy(), own[seed]["value"].to_numpy()) for seed in self.seeds]
 
 
 class Leaderboard:
@@ -186,17 +190,10 @@ class Leaderboard:
         results: tidy rows.
         scenarios: in the order of the report.
         seeds: the evaluation seeds; a policy that didn't act on all of them is incomplete and not ranked.
-        budgets: scenario → what an episode may spend.
     """
 
-    def __init__(
-        self,
-        results: pd.DataFrame,
-        scenarios: Sequence[Scenario],
-        seeds: Sequence[int],
-        budgets: Mapping[str, float],
-    ) -> None:
-        self.tasks = [TaskBoard.of(scenario, results, seeds, budgets[scenario.name]) for scenario in scenarios]
+    def __init__(self, results: pd.DataFrame, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> None:
+        self.tasks = [TaskBoard.of(scenario, results, seeds) for scenario in scenarios]
         self.results = pd.concat([results, *[task.tidy() for task in self.tasks]], ignore_index=True)[COLUMNS]
         self.policies = list(dict.fromkeys(p for task in self.tasks for p in task.scores))
 

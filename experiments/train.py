@@ -213,7 +213,7 @@ def main(
                     label: made_for(core, place / "policy", 0),
                     RANDOM: made_for(core, resolve([RANDOM])[RANDOM], 0),
                 }
-                board = _judged(scenario, policies, judged_on, core.task.budget, curve[-1][0] if curve else total)
+                board = _judged(scenario, policies, judged_on, curve[-1][0] if curve else total)
             except KeyboardInterrupt:
                 study.interrupt()
                 raise
@@ -224,9 +224,7 @@ def main(
     raise typer.Exit(status)
 
 
-def _judged(
-    scenario: Scenario, policies: dict[str, Policy], seeds: list[int], budget: float, trained_for: int
-) -> Leaderboard:
+def _judged(scenario: Scenario, policies: dict[str, Policy], seeds: list[int], trained_for: int) -> Leaderboard:
     """Let the policies act on evaluation seeds; ``step`` of the results is what the agent was trained for."""
     kwargs = scenario.kwargs_for("evaluation")
     rows = [
@@ -237,7 +235,7 @@ def _judged(
         ).items()
         for seed, value in zip(seeds, values, strict=True)
     ]
-    return Leaderboard(pd.DataFrame(rows).assign(study="train"), [scenario], seeds, {scenario.name: budget})
+    return Leaderboard(pd.DataFrame(rows).assign(study="train"), [scenario], seeds)
 
 
 def _conclude(

@@ -268,12 +268,12 @@ class AnnotationAllocationEnv(CurationEnv):
     averaged over the labels of a pull; a soft pull credits each label's to the arm that contributed most to its
     sample's score. With ``retrain_every`` above 1, gains and reductions come with the pull that retrains.
 
-    ``info``: ``raw_reward`` (the same number), the parts (0 for a gain without validation answers), ``labels_spent``
-    (of the budget, so far), ``flags`` (in this pull), ``seconds`` (of the annotator's time, in this pull),
-    ``test_accuracy`` (of the ensemble's mean on the test samples in scope; NaN between evaluations; for
-    evaluation only, part of no observation and no reward), ``invalid``, ``stopped`` (why the stopping rule ended
-    the campaign; empty unless it did). A reset has ``labels_spent``, ``flags``
-    and ``test_accuracy``.
+    ``info``: ``raw_reward`` (the same number), the parts (0 for a gain without validation answers),
+    ``labels_spent`` (of the budget, so far), ``flags`` (in this pull), ``seconds`` (of the annotator's time, in
+    this pull), ``test_accuracy`` (of the ensemble's mean on the samples in scope of the split that is evaluated on;
+    NaN between evaluations; for evaluation only, part of no observation and no reward), ``invalid``, ``stopped``
+    (why the stopping rule ended the campaign; empty unless it did). A reset has ``labels_spent``, ``flags`` and
+    ``test_accuracy``.
 
     ## Starting state
     Of several pools one was drawn. ``n_initial`` candidates, drawn uniformly, were asked about, as were
@@ -313,6 +313,7 @@ class AnnotationAllocationEnv(CurationEnv):
     | annotator | never wrong | :class:`curation_gym.annotators.simulated.AnnotatorConfig` |
     | stopping | – | :data:`curation_gym.stopping.StoppingConfig` |
     | evaluate_every | 1 | pulls between values of test_accuracy; the last pull always has one |
+    | evaluate_on | test | split that test_accuracy is of; validation, where something is tuned by it |
 
     ## Vectorized
     ``gymnasium.make_vec("CurationGym/AnnotationAllocation-v0", num_envs=…)`` gives the native batched core.

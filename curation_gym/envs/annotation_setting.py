@@ -54,6 +54,7 @@ class AnnotationAllocationConfig(Config):
     annotator: AnnotatorConfig = AnnotatorConfig()
     stopping: StoppingConfig | None = None
     evaluate_every: int = Field(1, ge=1)
+    evaluate_on: Literal["test", "validation"] = "test"
 
     @field_validator("criteria")
     @classmethod
@@ -101,7 +102,8 @@ class AnnotationAllocationConfig(Config):
 
     @property
     def answer_cost(self) -> tuple[int, int]:
-        """Least and most that asking about one sample costs, in labels of the budget."""
+        """Least and most that asking about one sample costs, in labels of the budget; the least is at least 1, since it
+        says how long a campaign can take."""
         price = self.annotator.price
         repeat = 1 if self.annotator.crowd is None else self.annotator.crowd.redundancy
         prices = (price.label, price.flag, price.abstention)
@@ -150,7 +152,7 @@ class Setting:
         domain: (n,), codes into the pool's domain names.
         arrival: (n,), the share of the budget that is spent when each arrives.
         validation: pool ids that validation questions are drawn from.
-        test: pool ids of samples in scope.
+        test: pool ids of the samples in scope of the split that is evaluated on.
         clusters: how many k-means finds.
         subsets: names of the parts of the pool that arms are made of, in the order of their groups.
         classes: K.
@@ -233,10 +235,10 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> Setting:
             f"{ENV_ID}: the pool must have hidden['label'] and class_names of at least 2 classes: {pool!r}"
         )
     label = pool.hidden["label"].astype(np.int64)
-    ids, test = pool.ids("train"), pool.ids("test")
+    ids, test = pool.ids("train"), pool.ids(cfg.evaluate_on)
     test = test[label[test] >= 0]
     if len(test) == 0:
-        raise ConfigError(f"{ENV_ID}: the pool has no sample with a label in its test split")
+        raise ConfigError(f"{ENV_ID}: the pool has no sample with a label in its {cfg.evaluate_on} split")
     asked = cfg.budget // cfg.answer_cost[0]
     bought = {"train": asked - cfg.n_validation, "validation": cfg.n_validation}
     for split, labels in bought.items():

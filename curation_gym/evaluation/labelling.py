@@ -254,7 +254,6 @@ def savings(
     makes no saving: of the baseline, what it spent in all stands for what it would have needed, so the estimate is
     a lower bound; of the policy, what it spent in all or the baseline did, whichever is more, so that one that stops
     early without having arrived isn't rewarded for it.
-    With curves that all end at one budget, this is :func:`curation_gym.evaluation.statistics.savings`.
 
     Args:
         labels_policy, labels_baseline: a curve per seed, the same seeds in the same order.

@@ -265,38 +265,6 @@ def labels_to_target(crossings: ArrayLike, *, n: int = 2000, confidence: float =
     return bootstrap(_median, [np.asarray(crossings, np.float64)], n=n, confidence=confidence, seed=seed)
 
 
-def savings(
-    policy: ArrayLike,
-    baseline: ArrayLike,
-    budget: float,
-    *,
-    n: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """Share of the baseline's labels that the policy saves on its way to a target.
-
-    1 − median(policy) / median(baseline) over paired seeds. A target that wasn't reached counts as the whole
-    budget: it never makes a saving of the policy, and of the baseline it makes a lower bound.
-
-    Args:
-        policy, baseline: (n_seeds,) crossings, the same seeds in the same order.
-        budget: what an episode may spend, > 0.
-
-    Raises:
-        ValueError: for another budget, or a baseline that needed nothing.
-    """
-    if not (budget > 0 and np.min(baseline) > 0):
-        raise ValueError(f"budget and the baseline's labels must be > 0, actual: {budget} and {np.min(baseline)}")
-    pairs = np.minimum(np.stack([policy, baseline]).astype(np.float64), budget)
-    return bootstrap(_saved, [pairs], n=n, confidence=confidence, seed=seed)
-
-
-def _saved(scores: Scores) -> NDArray[np.float64]:
-    policy, baseline = np.median(scores[0], axis=-1)
-    return np.asarray(1 - policy / baseline)
-
-
 def _median(scores: Scores) -> NDArray[np.float64]:
     return np.asarray(np.median(scores[0], axis=-1))
 

@@ -12,6 +12,7 @@ from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.learners.linear import LinearEnsemble
 from curation_gym.pools import Pool
+from curation_gym.scenario import load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES, bound
 
@@ -483,6 +484,18 @@ def test_bad_configuration_is_named(config: dict[str, Any], complaint: str) -> N
 def test_a_pool_without_a_test_split_is_refused() -> None:
     with pytest.raises(ConfigError, match="no sample with a label in its test split"):
         make_core(pool=Pool(POOL.embeddings, hidden=dict(POOL.hidden), class_names=POOL.class_names))
+
+
+def test_what_is_tuned_by_is_not_the_test_split() -> None:
+    core = make_core(evaluate_on="validation")
+    core.reset(seed=[0])
+    campaign = core.campaign(0)
+    ids = POOL.ids("validation")
+    ids = ids[POOL.hidden["label"][ids] >= 0]
+    right = campaign.learner.predict_proba(ids).mean(0).argmax(1) == POOL.hidden["label"][ids]
+    assert campaign.test_accuracy() == right.mean() != make_core().reset(seed=[0])[1]["test_accuracy"][0]
+    tuning = load_scenario("digits").kwargs_for("tuning")
+    assert tuning["evaluate_on"] == "validation"
 
 
 # ------------------------------------------------------------ on real digits

@@ -21,7 +21,6 @@ from curation_gym.evaluation.statistics import (
     paired_difference,
     performance_profile,
     probability_of_improvement,
-    savings,
     value_at,
 )
 
@@ -254,20 +253,6 @@ def test_labels_to_target_is_infinite_when_most_never_cross() -> None:
     assert estimate.value == np.inf
     assert estimate.low == 100
     assert estimate.high == np.inf
-
-
-def test_savings_by_hand() -> None:
-    estimate = savings([40, 50, 60], [100, 100, 100], 200)
-    assert estimate.value == 0.5
-    assert 0.4 <= estimate.low <= estimate.high <= 0.6
-
-
-def test_an_unreached_target_is_no_saving() -> None:
-    assert savings([np.inf] * 3, [np.inf] * 3, 200).value == 0
-    assert savings([np.inf] * 3, [100] * 3, 200).value == -1  # at least twice the labels
-    assert savings([50] * 3, [np.inf] * 3, 200).value == 0.75  # a lower bound
-    with pytest.raises(ValueError, match="must be > 0"):
-        savings([1], [0], 10)
 
 
 @pytest.mark.parametrize(

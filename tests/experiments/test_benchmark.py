@@ -290,7 +290,7 @@ def board(rows: dict[str, dict[str, list[float]]], **scenario: Any) -> Leaderboa
         for seed, value in zip(SEEDS, values, strict=False)
     ]
     frame = pd.DataFrame(made).assign(study="s").sample(frac=1, random_state=0)
-    return Leaderboard(frame, [Scenario(name="t", env="e", **scenario)], SEEDS, {"t": 20})
+    return Leaderboard(frame, [Scenario(name="t", env="e", **scenario)], SEEDS)
 
 
 def test_scores_are_paired_by_seed() -> None:
@@ -367,13 +367,28 @@ def test_a_task_that_random_solves_is_told() -> None:
     assert "can't be normalised: seed 0" in task.note
 
 
+AREA = {"name": "accuracy_area", "info": "accuracy", "aggregate": "area", "targets": [0.9]}
+
+
+def board_of_curves(reached: dict[str, list[float]]) -> Leaderboard:
+    """policy → per seed what was spent when 0.9 was reached; all go on to 20."""
+    made = [
+        tidy("t", "e", policy, seed, metric, step, value)
+        for policy, crossings in reached.items()
+        for seed, at in zip(SEEDS, crossings, strict=True)
+        for metric, step, value in [
+            ("accuracy_area", 20, 0.5),
+            ("labels_to_target@0.9", 20, at),
+            *(("accuracy", step, 0.9 if step >= at else 0.5) for step in range(1, 21)),
+        ]
+    ]
+    trained = tidy("t", "e", "mine", 0, "training_return", 500_000, 1.0)
+    frame = pd.DataFrame([*made, trained]).assign(study="s").sample(frac=1, random_state=0)
+    return Leaderboard(frame, [Scenario(name="t", env="e", metric=AREA)], SEEDS)
+
+
 def test_labels_to_target_and_savings() -> None:
-    metric = {"name": "accuracy_area", "info": "accuracy", "aggregate": "area", "targets": [0.9]}
-    rows = {
-        "random": {"accuracy_area": [0.5] * 4, "labels_to_target@0.9": [10.0] * 4},
-        "mine": {"accuracy_area": [0.6] * 4, "labels_to_target@0.9": [4.0, 4.0, 5.0, np.inf]},
-    }
-    [task] = board(rows, metric=metric).tasks
+    [task] = board_of_curves({"random": [10] * 4, "mine": [4, 4, 5, np.inf]}).tasks
     table = task.crossings().set_index("policy")
     assert table["labels"]["random"] == "10.00 [10.00, 10.00]"
     assert table["labels"]["mine"] == "4.500 [4.000, inf]"
@@ -381,15 +396,7 @@ def test_labels_to_target_and_savings() -> None:
 
 
 def test_an_unreached_target_counts_as_the_budget_whatever_steps_training_took() -> None:
-    metric = {"name": "accuracy_area", "info": "accuracy", "aggregate": "area", "targets": [0.9]}
-    rows = {
-        "random": {"accuracy_area": [0.5] * 4, "labels_to_target@0.9": [10.0] * 4},
-        "mine": {"accuracy_area": [0.6] * 4, "labels_to_target@0.9": [np.inf] * 4},
-    }
-    result = board(rows, metric=metric)
-    trained = pd.DataFrame([tidy("t", "e", "mine", 0, "training_return", 500_000, 1.0)]).assign(study="s")
-    frame = pd.concat([result.results, trained])
-    [task] = Leaderboard(frame, [result.tasks[0].scenario], SEEDS, {"t": 20}).tasks
+    [task] = board_of_curves({"random": [10] * 4, "mine": [np.inf] * 4}).tasks
     table = task.crossings().set_index("policy")
     assert table["labels"]["mine"] == "inf [inf, inf]"
     assert table["share saved against random"]["mine"] == "-1.000 [-1.000, -1.000]"
@@ -404,7 +411,7 @@ def test_curves_are_thinned_to_means_of_blocks() -> None:
         for step, value in points
     ]
     frame = pd.DataFrame(rows).assign(study="s")
-    [task] = Leaderboard(frame, [Scenario(name="t", env="e")], SEEDS, {"t": 100}).tasks
+    [task] = Leaderboard(frame, [Scenario(name="t", env="e")], SEEDS).tasks
     grid, mean, low, high = task.curves("loss")["random"]
     assert grid.tolist() == list(range(2, 101, 2))
     assert mean.tolist() == (grid - 0.5).tolist() == low.tolist() == high.tolist()
