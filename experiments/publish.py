@@ -5,8 +5,9 @@ python -m experiments.publish runs/benchmark/coverage_fixed-1a2b3c4d --name benc
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +46,7 @@ def publish(study: Path, name: str, to: Path = RESULTS) -> None:
             f"{study} can't be published: status {manifest['status']!r}, uncommitted changes: {manifest['dirty']}; "
             "a published number comes from a committed command that ran to its end"
         )
-    place_page(study, manifest["command"], to, name)
+    place_page(study, manifest["command"], commits_of(manifest), to, name)
     copies = {study / "results.parquet": to / f"{name}.parquet"}
     copies |= {study / "manifest.json": to / f"{name}.manifest.json"}
     for source, target in copies.items():
@@ -53,10 +54,17 @@ def publish(study: Path, name: str, to: Path = RESULTS) -> None:
     say(f"published: {to / name}.md")
 
 
-def place_page(report: Path, command: str, to: Path, name: str) -> None:
-    """Put a report's page and its figures at NAME.md and NAME/, with the command that made it on top."""
+def commits_of(manifest: Mapping[str, Any]) -> str:
+    """Of the code that made a study's results, and of what it resumed."""
+    found = (manifest.get("commit"), *manifest.get("earlier_commits", []))
+    return ", resuming ".join(commit[:7] for commit in found if commit)
+
+
+def place_page(report: Path, command: str, commits: str, to: Path, name: str) -> None:
+    """Put a report's page and its figures at NAME.md and NAME/, with the command and commits that made it on top."""
     title, _, rest = (report / "report.md").read_text(encoding="utf-8").partition("\n")
-    told = f"{title}\n\n```bash\n{command}\n```\n{rest.replace('figures/', f'{name}/')}"
+    made = f"```bash\n{command}\n```\n" + (f"\nBy commit {commits}.\n" if commits else "")
+    told = f"{title}\n\n{made}{rest.replace('figures/', f'{name}/')}"
     write_text(to / f"{name}.md", told)
     shutil.rmtree(to / name, ignore_errors=True)
     for picture in (report / "figures").glob("*.png"):

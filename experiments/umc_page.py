@@ -6,7 +6,7 @@ What the page is of is listed here, so that a scenario that wasn't published is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
 from experiments import options
-from experiments.publish import RESULTS, place_page
+from experiments.publish import RESULTS, commits_of, place_page
 from experiments.report import Report
 from experiments.study import StudyError
 from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, scenario_page, shown, summary
@@ -75,7 +75,8 @@ SAVINGS = (
     "Share of random's labels that a strategy saves on the way to random's final accuracy, mean over scenarios. In "
     "brackets, how many scenarios of the list were run. Strategies that need several domains are told where every "
     "scenario has them. PACS isn't counted, since its pixel features are what limits accuracy, nor are scenarios that "
-    "show what the learner's class weights change."
+    "show what the learner's class weights change. Without junk: of those in which everything can be labelled. "
+    "umc_as_written spends less than the whole budget where its clusters are smaller than a pull, as the pages tell."
 )
 SETTLED = (
     "UMC has one configuration for all scenarios: agents/umc.py and the strategy `umc` of "
@@ -94,7 +95,7 @@ ROBUSTNESS = (
     "samples out of scope. On what arrives last: accuracies of domains, weighted by their shares of the tenth of the "
     "candidates that arrive last. Left out: a model that saw what was bought of the other domains, and 0 or 5 samples "
     "per class of the one it is tested on. Domain entropy: of the shares of the labels spent, 1 when all domains got "
-    "the same."
+    "the same; domains in which nothing can be labelled are left out."
 )
 SUCCESSORS = (
     "Test accuracy of other models than the one that chose, trained on what was bought with the whole budget; of the "
@@ -105,7 +106,8 @@ ABLATION = (
     "accuracy after every label, under every seed, as where a pool has one domain, so that there is one subset to "
     "weigh, or where nobody flags, so that every label is worth 1 and the bandit has nothing to learn. Gains and "
     "reductions are paid times 100, see experiments/umc_strategies.py. Those that buy validation labels do so with 5 % "
-    "of the budget, and have their first model when these are bought."
+    "of the budget, and have their first model when these are bought: that delay alone costs them about as much area. "
+    "umc_by_cluster has no band either, which is of domains."
 )
 BANDIT = (
     "Area of UMC minus that of UMC that always asks about one domain (of the best one, on these very seeds), that "
@@ -135,16 +137,17 @@ def draw(results: Path) -> None:
     for r in found:
         with TemporaryDirectory() as scratch:
             scenario_page(r).write(Path(scratch))
-            place_page(Path(scratch), r.command, results, r.name)
+            place_page(Path(scratch), r.command, r.commits, results, r.name)
     page = Report("Annotation budgets: UMC against classical active learning")
     page.add_code("python -m experiments.umc --publish\npython -m experiments.umc --ablations --publish")
     page.add_text(METHOD)
-    made_by = ", ".join(f"{r.name} {r.commit}" for r in found if r.commit)
-    page.add_text(f"Commits that made them: {made_by}.")
     missing = [name for name in SCENARIOS if name not in {r.name for r in found}]
     if missing:
         page.add_text(f"Not run yet: {', '.join(missing)}.")
     pages = ", ".join(f"[{r.name}]({r.name}.md)" for r in found)
+    ablated = {r.name for r in published(results, "ablations_umc_")}
+    if unknown := [name for name in ABLATED if name not in ablated]:
+        page.add_text(f"Ablations not run yet: {', '.join(unknown)}.")
     page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
     page.add_heading("How UMC was settled").add_text(SETTLED)
     page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
@@ -181,14 +184,14 @@ def _loaded(path: Path, manifest: Mapping[str, Any]) -> ScenarioResults:
     picking = seeds_for(config["master"], "tuning", n=config["picking_seeds"])
     rows = pd.read_parquet(path)
     description = config["scenario"]["description"]
-    commits = [commit[:7] for commit in (manifest.get("commit"), *manifest.get("earlier_commits", [])) if commit]
-    told = (manifest["budget"], description, manifest["command"], ", resuming ".join(commits))
+    told = (manifest["budget"], description, manifest["command"], commits_of(manifest))
     return ScenarioResults(rows, manifest["seeds"], picking, *told)
 
 
 def savings_table(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per strategy, a column per group of :data:`COUNTED`; of strategies that every published one of it has."""
-    groups = {group: [r for r in found if r.name in names] for group, names in COUNTED.items()}
+    """A row per strategy, two columns per group of :data:`COUNTED`; of strategies that all published ones have."""
+    counted = COUNTED | {f"{group}, without junk": _without_junk(names) for group, names in COUNTED.items()}
+    groups = {group: [r for r in found if r.name in names] for group, names in sorted(counted.items())}
     strategies = dict.fromkeys(s for r in found for s in r.strategies if s != BASE)
     rows = []
     for strategy in sorted(strategies, key=lambda s: s != OURS):
@@ -196,10 +199,14 @@ def savings_table(found: list[ScenarioResults]) -> pd.DataFrame:
         for group, members in groups.items():
             studies = [(r.curves(strategy), r.curves(BASE), r.target()) for r in members if strategy in r.strategies]
             complete = studies and len(studies) == len(members)
-            told = f"{shown(mean_savings(studies))} ({len(studies)} of {len(COUNTED[group])})" if complete else "–"
-            row[f"{group}, saved"] = told
+            told = f"{shown(mean_savings(studies))} ({len(studies)} of {len(counted[group])})" if complete else "–"
+            row[group] = told
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _without_junk(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if not name.endswith("_junk"))
 
 
 def robustness(found: list[ScenarioResults]) -> pd.DataFrame:

@@ -30,14 +30,15 @@ METHOD = (
     "Every strategy has the same pool, budget, learner, annotator and seeds; flags, abstentions, first and validation "
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
-    "saved is 1 − that over random's own, where the whole budget stands for a target that was never reached. Area "
-    "is the mean test accuracy over the budget, 0 until a strategy has its first model; who buys validation labels "
-    "has it later. “Best other” is the strategy with the largest mean area on other seeds than those judged. "
+    "saved is 1 − that over random's own, where the whole budget stands for a target that was never reached; "
+    "intervals of both take the target as it is. Area is the mean test accuracy over the budget, 0 until a strategy "
+    "has its first model; who buys validation labels has it later. “Best other” is the strategy with the largest mean "
+    "area on other seeds than those judged, “fewest labels of others” tells of the one that needs fewest on those. "
     "Intervals are 95 % over paired seeds, which share pool and test split: Student's of means, a percentile "
     "bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would take; where one did, "
     "less than all was spent. “uncertainty” is the entropy of a single model, “ensemble_uncertainty” the mean entropy "
-    "of the ensemble's members, “disagreement” the entropy of their mean minus that; “least_confidence” and what is by "
-    "margin are of their mean. Nothing is tuned of any strategy but UMC; UMC is told how the validation split is "
+    "of the ensemble's members, “disagreement” the entropy of their mean minus that; “least_confidence” and what is "
+    "by margin are of their mean. Nothing is tuned of any strategy but UMC; UMC is told how the validation split is "
     "mixed, its rivals make no use of that."
 )
 
@@ -51,7 +52,7 @@ class ScenarioResults:
         budget: labels.
         description: of the scenario.
         command: that made them.
-        commit: of the code that did, and of what it resumed.
+        commits: of the code that did, and of what it resumed.
     """
 
     def __init__(
@@ -62,9 +63,9 @@ class ScenarioResults:
         budget: int,
         description: str = "",
         command: str = "",
-        commit: str = "",
+        commits: str = "",
     ) -> None:
-        self.description, self.command, self.commit = description, command, commit
+        self.description, self.command, self.commits = description, command, commits
         self.name = str(rows["scenario"].iloc[0])
         self.budget = budget
         self._rows = rows
@@ -112,11 +113,24 @@ class ScenarioResults:
 
         None when one that every scenario can have is missing: the best of a few isn't the best.
         """
+        return max(self._rivals(), key=lambda s: float(self.areas(s, self.picking).mean()), default=None)
+
+    def fastest_other(self) -> str | None:
+        """Likewise, the one that needs the fewest labels to random's final accuracy (of equals, the largest area)."""
+
+        def labels(strategy: str) -> tuple[float, float]:
+            curves = self.curves(strategy, self.picking)
+            needed = np.median([first_crossing(*curve, self.target()) for curve in curves])
+            return float(needed), -float(self.areas(strategy, self.picking).mean())
+
+        return min(self._rivals(), key=labels, default=None)
+
+    def _rivals(self) -> list[str]:
         others = {s: strategy for s, strategy in STRATEGIES.items() if s != OURS}
         rivals = [s for s in self.strategies if s in others and all((s, seed) in self._curves for seed in self.picking)]
         if not self.picking or any(s not in rivals for s, strategy in others.items() if not strategy.domains):
-            return None
-        return max(rivals, key=lambda s: float(self.areas(s, self.picking).mean()))
+            return []
+        return rivals
 
     def ahead_of(self, other: str, ours: str = OURS) -> Estimate:
         """Area of UMC minus another's, paired by seed."""
@@ -214,6 +228,8 @@ def summary(results: Sequence[ScenarioResults]) -> pd.DataFrame:
             row[f"area − {rival}"] = shown(r.ahead_of(rival)) if rival in r.strategies else "–"
         row["best other"] = other or "–"
         row["area − best other"] = shown(r.ahead_of(other)) if other else "–"
+        fastest = r.fastest_other()
+        row["fewest labels of others"] = f"{shown(r.to_target(fastest, target), 0)}, {fastest}" if fastest else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
