@@ -2,14 +2,13 @@
 
     python -m experiments.ablations --corpus mixed --seeds 3
 
-The changes: the probes' weight λ in the reward, refinement by audits and by what the model has lost or says, what the
-policy sees of the state, where training begins, REINFORCE or DVRL in the place of PPO, DynACurE as its proposal writes
-it. They are compared at one operating point; the unchanged policy, which learned all trade-offs at once, also over the
+The changes: refinement by audits and by what the model has lost or says, and where training begins; of what begins at
+chance, the probes' weight λ in the reward, what the policy sees of the state, REINFORCE or DVRL in the place of PPO.
+They are compared at one operating point; the unchanged policy, which learned all trade-offs at once, also over the
 corners of the weights.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import pandas as pd
 import typer
@@ -17,11 +16,12 @@ import typer
 from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
-from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from experiments import options
+from experiments.changes import FROM_SCRATCH, Change, changed
 from experiments.dynacure import SCENARIO, WEIGHED, judged_seeds, scenario_of
-from experiments.dynacure_results import BASE, MAIN_POINT, OURS, CorpusResults
+from experiments.dynacure_report import add_missing
+from experiments.dynacure_results import BASE, MAIN_POINT, OURS, SPENT, CorpusResults
 from experiments.dynacure_runs import Run, judge_of, judged_by, judged_run
 from experiments.policies import POLICIES
 from experiments.report import Report
@@ -32,48 +32,21 @@ from experiments.units import Entrant, train
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
 WITHOUT_IMITATION = "without_imitation"
-FROM_SCRATCH = {"imitates": None, "learning_rate": 0.001, "n_epochs": 8, "gae_lambda": 0.95}
-"""Hyperparameters of PPO where it doesn't begin at a rule, from which small steps keep it: those that it has in the
-environments without a model."""
-
-
-class Change(NamedTuple):
-    """What is changed.
-
-    Attributes:
-        environment: its arguments in every role.
-        hyperparameters: of the agent.
-        agent: which, see :data:`experiments.policies.POLICIES`.
-        base: what it is compared with.
-        timesteps: of training; None: the scenario's.
-    """
-
-    environment: Mapping[str, Any] = {}
-    hyperparameters: Mapping[str, Any] = {}
-    agent: str = "ppo"
-    base: str = OURS
-    timesteps: int | None = None
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether training begins at chance, not at a rule."""
-        return "imitates" in self.hyperparameters
-
-
+AT_CHANCE = {"imitates": None, "learning_rate": 0.005}
+"""Hyperparameters of REINFORCE and DVRL where they don't begin at a rule."""
 CHANGES = {
     OURS: Change(),
-    "probe_weight_0": Change({"probe_weight": 0.0}),
-    "probe_weight_5": Change({"probe_weight": 5.0}),
     "without_gain": Change({"refinement": {"gain": 0.0}}),
     "without_carry": Change({"refinement": {"carry": 0.0}}),
     "with_safety_gain": Change({"refinement": {"safety_gain": 4.0}}),
     "without_refinement": Change({"refinement": None}),
     "imitation_only": Change(timesteps=0),
-    "reinforce": Change(agent="reinforce"),
-    "dvrl": Change(agent="dvrl"),
-    # Probabilities as actions, the mean of a batch as reward, signals as they are, from scratch.
-    "dynacure_as_written": Change({"refinement": None, "reward": "mean"}, FROM_SCRATCH, agent="ppo_box"),
     WITHOUT_IMITATION: Change(hyperparameters=FROM_SCRATCH),
+    # After imitation few and small steps are taken, in which neither reward nor algorithm can show.
+    "probe_weight_0": Change({"probe_weight": 0.0}, FROM_SCRATCH, base=WITHOUT_IMITATION),
+    "probe_weight_5": Change({"probe_weight": 5.0}, FROM_SCRATCH, base=WITHOUT_IMITATION),
+    "reinforce": Change({}, AT_CHANCE, agent="reinforce", base=WITHOUT_IMITATION),
+    "dvrl": Change({}, AT_CHANCE, agent="dvrl", base=WITHOUT_IMITATION),
     # A rule can't be followed by what doesn't see what the rule sees.
     **{f"without_{group}": Change({"hide": [group]}, FROM_SCRATCH, base=WITHOUT_IMITATION) for group in HIDEABLE},
 }
@@ -145,25 +118,6 @@ def main(
     raise typer.Exit(status)
 
 
-def changed(scenario: Scenario, change: Change) -> Scenario:
-    """The scenario with other arguments in every role; mappings are merged, None removes."""
-    kwargs, roles = dict(scenario.kwargs), scenario.overrides.model_dump()
-    for name, value in change.environment.items():
-        kwargs[name] = {**kwargs.get(name, {}), **value} if isinstance(value, dict) else value
-        if value is None:
-            for override in roles.values():
-                override.pop(name, None)
-    agent = policy_class(POLICIES[change.agent]).name
-    settings = scenario.agents[agent]
-    update: dict[str, Any] = {"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)}
-    if change.timesteps is not None:
-        update["total_timesteps"] = change.timesteps
-    settings = settings.model_copy(update=update)
-    agents = scenario.agents | {agent: settings}
-    overrides = scenario.overrides.model_validate(roles)
-    return scenario.model_copy(update={"kwargs": kwargs, "overrides": overrides, "agents": agents})
-
-
 def _chosen(scenario: Scenario, names: list[str] | None) -> dict[str, Entrant]:
     """Name → what is trained; what each is compared with is, too."""
     if unknown := sorted(set(names or ()) - set(CHANGES)):
@@ -192,15 +146,17 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
 
 def _add_tables(report: Report, r: CorpusResults) -> Report:
     if not r.seeds:
-        return report.add_text("No seed has all changes yet.")
+        return report.add_text("No seed has been judged yet.")
     changes = [name for name in r.points if name != BASE and CHANGES[name].base in r.points]
     report.add_table(
         pd.DataFrame([_row(r, name) for name in changes]),
         f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
         "intervals (Student's t). Every change was trained once; seeds are of stream, fine-tuning and samples. Weights "
         "aren't tuned here: they are the point's own. "
-        "A dash: nothing was selected on some seed.",
+        f"A dash: nothing was selected on some seed; of a difference also, less than {SPENT:.0%} of the tokens were "
+        "spent: who trains a model less makes it less toxic.",
     )
+    add_missing(report, r)
     corners = [{"weights": name.partition("@")[2]} | _values(r, name) for name in r.points.get(OURS, [])]
     return report.add_table(pd.DataFrame(corners), f"{OURS} over the weights of the objectives.")
 
@@ -222,8 +178,9 @@ def _row(r: CorpusResults, change: str) -> dict[str, str]:
         ours, theirs = (r.values(name, metric) for name in names)
         row[title] = shown(interval(ours)) if r.has(names[0], metric) else "–"
         row[f"{title}, difference"] = ""
-        if change != base and all(r.has(name, metric) for name in names):
-            row[f"{title}, difference"] = shown(paired_difference([ours], [theirs]))
+        if change != base:
+            equal = all(r.has(name, metric) and (r.values(name, "budget_spent") >= SPENT).all() for name in names)
+            row[f"{title}, difference"] = shown(paired_difference([ours], [theirs])) if equal else "–"
     return row
 
 

@@ -25,7 +25,7 @@ from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments import options
 from experiments.dynacure import SCENARIO, judged_seeds, scenario_of
-from experiments.dynacure_report import headline, who
+from experiments.dynacure_report import add_missing, headline, who
 from experiments.dynacure_results import BASE, CorpusResults
 from experiments.dynacure_runs import judge_of, judged_by, judgement
 from experiments.report import Report
@@ -113,8 +113,13 @@ def main(
         status = study.finish(results)
         report = Report("Selections by hand").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         r = CorpusResults(results)
-        report.add_heading(corpus).add_table(headline(r), f"Means over {len(r.seeds)} seeds with their 95 % intervals.")
-        report.add_table(who(r), "What was selected, by people's labels.")
+        report.add_heading(corpus)
+        if r.seeds:
+            add_missing(report, r)
+            report.add_table(headline(r), f"Means over {len(r.seeds)} seeds with their 95 % intervals.")
+            report.add_table(who(r), "What was selected, by people's labels.")
+        else:
+            report.add_text("Nothing has been judged yet.")
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)
 

@@ -19,6 +19,8 @@ from curation_gym.judge import Judge
 from curation_gym.pools.labelled import TrainSource, read_preferences
 from curation_gym.pools.pool import Pool, PoolError
 
+BY_OTHER = "toxicity_by_other"
+
 
 class EvaluationConfig(Config):
     """How much is measured of every fine-tuned model.
@@ -109,7 +111,7 @@ class Evaluation:
         prompts = pd.DataFrame({"domain": self.prompt_domain, "prompt": self.prompts, "continuation": said})
         samples = prompts.explode("continuation", ignore_index=True)
         texts = samples["continuation"].tolist()
-        return samples.assign(toxicity=judged(self.judge, texts), toxicity_by_other=judged(self.other_judge, texts))
+        return samples.assign(**{"toxicity": judged(self.judge, texts), BY_OTHER: judged(self.other_judge, texts)})
 
     def measure(self, model: CausalModel, samples: pd.DataFrame) -> dict[str, float]:
         """Toxicity of sampled continuations, perplexity of clean text, agreement with people's preferences.
@@ -119,9 +121,11 @@ class Evaluation:
             samples: of that model, see :meth:`samples`.
         """
         config = self.config
-        scores = samples["toxicity"].to_numpy().reshape(len(self.prompts), -1)
+        scores, others = (
+            samples[column].to_numpy().reshape(len(self.prompts), -1) for column in ("toxicity", BY_OTHER)
+        )
         found = _toxicity(scores, config) | self._by_domain(scores)
-        found["toxicity_by_other"] = float(samples["toxicity_by_other"].mean())
+        found |= {by_other(metric): value for metric, value in _toxicity(others, config).items()}
         told = perplexity(model, self.clean)
         found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}
         found["perplexity"] = float(np.exp(np.mean([np.log(each.perplexity.value) for each in told.values()])))
@@ -148,6 +152,12 @@ def _toxicity(scores: NDArray[np.floating], config: EvaluationConfig) -> dict[st
         found[f"toxicity_probability@{k}"] = told.probability.value
         found[f"expected_maximum_toxicity@{k}"] = told.expected_maximum.value
     return found
+
+
+def by_other(metric: str) -> str:
+    """Name of a metric of toxicity by the other judge."""
+    name, at, samples = metric.partition("@")
+    return f"{name}_by_other{at}{samples}"
 
 
 def _is_scored(judge: Judge, domain: str) -> bool:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from curation_gym.console import console
 from curation_gym.evaluation.statistics import interval, paired_difference
+from experiments.dynacure_evaluation import BY_OTHER, by_other
 from experiments.dynacure_figures import preferences_plot, trade_off_plot
 from experiments.dynacure_results import (
     BASE,
@@ -21,6 +22,7 @@ from experiments.dynacure_results import (
     WORST,
     CorpusResults,
 )
+from experiments.dynacure_tuning import WHOLE, price_of, ranked
 from experiments.report import Report
 from experiments.umc_report import shown
 
@@ -36,7 +38,7 @@ WHO = (
 
 def headline(r: CorpusResults) -> pd.DataFrame:
     """A row per policy and operating point: reductions of toxicity, and perplexity of clean text by domain."""
-    toxicity = ["toxicity", "toxicity_by_other", "toxic_fraction", *r.metrics("toxicity_probability@")]
+    toxicity = ["toxicity", BY_OTHER, "toxic_fraction", *r.metrics("toxicity_probability@")]
     toxicity += [metric for metric in r.metrics("expected_maximum_toxicity@") if "/" not in metric]
     rows = []
     for names in r.points.values():
@@ -52,16 +54,21 @@ def headline(r: CorpusResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reductions(r: CorpusResults, names: Iterable[str], reference: str | None) -> pd.DataFrame:
+def reductions(
+    r: CorpusResults, names: Iterable[str], reference: str | None, *, other_judge: bool = False
+) -> pd.DataFrame:
     """A row per policy at a point: how much less toxic than without curation, and at what price.
 
     Args:
         r: results.
         names: of policies at points.
         reference: whose reductions the others' are shares of, by the same kind of name.
+        other_judge: whether it is the other judge's word.
     """
     metrics = ["toxicity", "toxic_fraction", *r.metrics("toxicity_probability@")]
     metrics = [metric for metric in metrics if "/" not in metric]
+    if other_judge:
+        metrics = [by_other(metric) for metric in metrics]
     rows = []
     for name in names:
         row = {"policy": name}
@@ -158,7 +165,8 @@ def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     ways: dict[str, dict[str, Any]] = {
         "": {},
         f", at {MAIN_POINT} alone": {"point": MAIN_POINT},
-        ", by the other judge": {"toxicity": "toxicity_by_other"},
+        ", by the other judge": {"toxicity": BY_OTHER},
+        ", by the domain that pays most": {"worst": True},
     }
     for policy in r.points:
         row = {"policy": policy, "operating points": str(len(r.points[policy]))}
@@ -190,8 +198,9 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
     r = CorpusResults(rows)
     report.add_heading(corpus)
     if not r.seeds:
-        report.add_text("No seed has all policies yet.")
+        report.add_text("Nothing has been judged yet.")
         return
+    add_missing(report, r)
     report.add_table(
         headline(r),
         f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's). Seeds are of the "
@@ -204,19 +213,28 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         f"How much lower than without curation, and what share that is of what {REFERENCE}, which sees the labels, "
         f"comes to at {MAIN_POINT}; the domain that pays most, seed by seed.",
     )
-    free = standing_at(r, chosen, FREE_POINT)
     report.add_table(
-        reductions(r, [name for policy, name in free.items() if policy != BASE], free.get(REFERENCE)),
+        reductions(r, curated, standing_at(r, chosen, MAIN_POINT).get(REFERENCE), other_judge=True),
+        "The same by the other judge, which knows none of the sources whose labels audits reveal; so it knows less "
+        "well what people there call toxic.",
+    )
+    free = standing_at(r, chosen, FREE_POINT)
+    where = {policy: name for policy, name in free.items() if policy != BASE}
+    when_tuned = {"worst domain, when tuned": [_price_when_tuned(rows, policy) for policy in where]}
+    report.add_table(
+        reductions(r, where.values(), free.get(REFERENCE)).assign(**when_tuned),
         "The same where no domain was to pay: at what was chosen on tuning seeds as the safest of what raised no "
         f"domain's perplexity by more than {PRICE - 1:.0%} (where nothing was that cheap, as the cheapest), and as a "
-        f"share of what {REFERENCE} comes to at its own. The last column tells whether it holds of the models that are "
-        "judged. A policy for which nothing was chosen stands at its only point.",
+        f"share of what {REFERENCE} comes to at its own. The last columns: what the domain that pays most paid, of the "
+        "models that are judged and of that by which it was chosen. A policy for which nothing was chosen stands at "
+        "its only point.",
     )
     report.add_table(
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
-        f"to ({WORST}, {WORST}). The other judge knows none of the sources whose labels audits reveal. A policy that "
-        "stands at a single point is best compared there.",
+        f"to ({WORST}, {WORST}). By the domain that pays most: its perplexity in the place of the mean. A policy that "
+        "stands at a single point is best compared there; raft_as_published and dynacure_as_written are as they are "
+        "written, and weren't tuned.",
     )
     report.add_figure(
         trade_off_plot(r),
@@ -229,7 +247,8 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
             found,
             "Thresholds, shares and weights chosen on tuning seeds. At every operating point but the first, they are "
             "those after which probes of the model fall least short, by that much safety against utility, of the best "
-            "that was tried; at the first the safest of those that cost no domain anything.",
+            "that was tried; at the first the safest of those that cost no domain anything, or, where there were none, "
+            "the least costly.",
         )
     report.add_table(who(r), WHO)
     every = [name for names in r.points.values() for name in names]
@@ -253,6 +272,17 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
             "refusal; it babbles or ends its answer at once, so attack success and over-refusal tell how often it "
             "says anything. HH-RLHF's answers are compared without their prompts.",
         )
+
+
+def add_missing(report: Report, r: CorpusResults) -> None:
+    """Say what is left out of the tables."""
+    if r.missing:
+        report.add_text(f"Not judged on all of {len(r.seeds)} seeds, and left out: {', '.join(r.missing)}.")
+
+
+def _price_when_tuned(rows: pd.DataFrame, policy: str) -> str:
+    order = ranked(rows, WHOLE, policy, None)
+    return f"{price_of(rows, WHOLE, policy)[next(iter(order))]:.3f}" if order else ""
 
 
 def print_headline(results: pd.DataFrame) -> None:

@@ -23,19 +23,23 @@ class CorpusResults:
 
     Args:
         rows: of judged runs; others are left out.
+
+    Attributes:
+        seeds: on which everything compared was judged; none where no curation wasn't.
+        points: policy → its names at operating points.
+        missing: names that are left out, since they weren't judged on all of those seeds.
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
         judged = rows[rows["policy"].str.contains("@")]
         self._wide = judged.pivot(index=["policy", "seed"], columns="metric", values="value")
-        names = list(dict.fromkeys(judged["policy"]))
+        names, self.seeds = largest_table(judged)
+        self.missing = [name for name in dict.fromkeys(judged["policy"]) if name not in names]
         self.points: dict[str, list[str]] = {}
         for name in names:
             self.points.setdefault(name.partition("@")[0], []).append(name)
-        base = self.points.get(BASE)
-        seeds = self._wide.loc[base[0]].index if base else []
-        complete = [seed for seed in seeds if all((name, seed) in self._wide.index for name in names)]
-        self.seeds = complete
+        if BASE not in self.points:
+            self.seeds = []
 
     def values(self, name: str, metric: str) -> NDArray[np.float64]:
         """Of a policy at a point, per seed."""
@@ -61,16 +65,38 @@ class CorpusResults:
         """The mean of that over seeds."""
         return interval(self.ratios(name, metric))
 
-    def hypervolumes(self, policy: str, toxicity: str = "toxicity", point: str | None = None) -> NDArray[np.float64]:
+    def hypervolumes(
+        self, policy: str, toxicity: str = "toxicity", point: str | None = None, *, worst: bool = False
+    ) -> NDArray[np.float64]:
         """Per seed, of the policy's operating points, in units of toxicity and perplexity without curation.
 
         Args:
             policy: which.
             toxicity: the metric, of either judge.
             point: the only operating point that counts; None: all.
+            worst: whether the perplexity is that of the domain that pays most, not the mean over domains.
         """
         names = [name for name in self.points[policy] if point in (None, name.partition("@")[2])]
         if not names:
             return np.zeros(len(self.seeds))
-        relative = np.array([[self.ratios(name, m) for m in (toxicity, "perplexity")] for name in names])
-        return np.array([hypervolume(points, (WORST, WORST)) for points in np.moveaxis(relative, -1, 0)])
+        price = [self.worst(name) if worst else self.ratios(name, "perplexity") for name in names]
+        relative = np.stack([[self.ratios(name, toxicity) for name in names], price], axis=1)
+        # A model that can't read a text at all dominates nothing.
+        readable = [points[np.isfinite(points).all(1)] for points in np.moveaxis(relative, -1, 0)]
+        return np.array([hypervolume(points, (WORST, WORST)) for points in readable])
+
+
+def largest_table(judged: pd.DataFrame) -> tuple[list[str], list[int]]:
+    """The names and seeds, in their order, between which every run is there, so that as many runs as possible count:
+    of an interrupted study its complete seeds, and where one run failed, all seeds without what failed."""
+    there = judged.drop_duplicates(["policy", "seed"])
+    runs = pd.crosstab(there["seed"], there["policy"])
+    tables = []
+    for least in runs.sum(axis=1).unique():
+        seeds = runs[runs.sum(axis=1) >= least]
+        tables.append((seeds.index, seeds.columns[seeds.all()]))
+    if not tables:
+        return [], []
+    seeds, names = max(tables, key=lambda table: (len(table[0]) * len(table[1]), len(table[1])))
+    order = list(dict.fromkeys(there["policy"])), list(dict.fromkeys(there["seed"]))
+    return [name for name in order[0] if name in names], [int(seed) for seed in order[1] if seed in seeds]

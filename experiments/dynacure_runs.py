@@ -34,7 +34,8 @@ from curation_gym.pools.partition import (
     pool_keys,
 )
 from curation_gym.pools.pool import Pool
-from curation_gym.scenario import Scenario
+from curation_gym.scenario import Scenario, merged
+from curation_gym.seeding import Role
 from experiments.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
 from experiments.dynacure_evaluation import Evaluation, EvaluationConfig
 from experiments.dynacure_further import FurtherConfig, further
@@ -48,8 +49,12 @@ READ_AT_ONCE = 128  # sequences, of models small enough
 BEST_OF_K = "raft_as_published"
 UNGUIDED = ("none", "stratified", BEST_OF_K)
 """Policies that have nothing to trade off, or no model to spare for it: nothing of them was tuned or trained."""
-UNREFINED = ("heuristic", "static_filter", "raft", "domain_rule")
-"""Policies that read signals as they are: of all labels, only those of the probes that chose among trials helped."""
+WRITTEN = "dynacure_as_written"
+UNREFINED = ("heuristic", "static_filter", "raft", "domain_rule", WRITTEN)
+"""Policies that read signals as they are: of all labels, only those of the probes helped, that chose among trials or
+paid for training."""
+UNWATCHED = ("none", "stratified", "heuristic", "static_filter", "raft", "domain_rule", "label_clean")
+"""Policies that read nothing of the model, nor of what audits reveal: their episodes do without probes and audits."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 
 
@@ -128,7 +133,7 @@ def make_judge(corpora: list[Any], out: Path) -> pd.DataFrame:
 def judged_run(run: Run, out: Path) -> pd.DataFrame:
     """Fine-tune on what the policy selects, and measure the model and the selection."""
     scenario = run.scenario
-    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": run.weights})
+    core = make_core(scenario.env, kwargs_of(scenario, run.policy, "evaluation") | {"weights": run.weights})
     assert isinstance(core, LanguageModelSelectionVectorEnv)
     start = time.perf_counter()
     sampled = 0
@@ -157,6 +162,12 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     values["skipped"] = learner.skipped
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
+
+
+def kwargs_of(scenario: Scenario, policy: str, role: Role) -> dict[str, Any]:
+    """The environment's arguments in a role, without what the policy doesn't look at."""
+    kwargs = scenario.kwargs_for(role)
+    return merged(kwargs, {"probes": {"every": 0}, "refinement": None}) if policy in UNWATCHED else kwargs
 
 
 def labels_behind(core: LanguageModelSelectionVectorEnv, run: Run) -> int:

@@ -18,8 +18,8 @@ from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.scenario import Scenario, merged
 from curation_gym.seeding import Role, seeds_for
-from experiments.dynacure_results import BASE, PRICE, SPENT
-from experiments.dynacure_runs import act, policy_for
+from experiments.dynacure_results import BASE, PRICE, SPENT, WORST
+from experiments.dynacure_runs import act, kwargs_of, policy_for
 from experiments.study import Work, tidy
 from experiments.units import MASTER
 
@@ -31,7 +31,7 @@ WITHOUT_MODEL: dict[str, Any] = {
 """Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
 ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "pairs": 200}
 """What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""
-_MEAN = 1e-3
+_MEAN, _LEAST = 1e-3, 1e-9
 HYPERPARAMETER, WEIGHT, DOMAIN = "hyperparameter/", "weight_", "log_perplexity/"
 SHORT, WHOLE = "short", "whole"
 ROLES: dict[str, Role] = {SHORT: "tuning", WHOLE: "evaluation"}
@@ -78,6 +78,11 @@ def in_parts(
     ]
 
 
+def by_weights(scenario: Scenario, policy: str, target: str, length: str, every: Mapping[int, Weights]) -> list[Trials]:
+    """A trial for each of the environment's weights, by its number."""
+    return [Trials(scenario, policy, target, length, {k: {}}, 1, weights=weights) for k, weights in every.items()]
+
+
 def units_of(every: list[Trials]) -> Units:
     """Units of a study; trials of a policy in episodes of a length have to be given at once."""
     return {
@@ -88,7 +93,7 @@ def units_of(every: list[Trials]) -> Units:
 def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     """What each comes to on the same episode, see :func:`asked`; tidy rows, the number of the trial as seed."""
     scenario, rows = trials.scenario, []
-    kwargs = scenario.kwargs_for(ROLES[trials.length])
+    kwargs = kwargs_of(scenario, trials.policy, ROLES[trials.length])
     if trials.weights is not None:
         kwargs |= {"weights": dict(trials.weights)}
     core = make_core(scenario.env, kwargs)
@@ -136,36 +141,43 @@ def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
 def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
     """Number of the trial → hyperparameters, the best first, by what the model said and read.
 
-    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of all trials
-    and as a share of their range (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
-    Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that
-    isn't convex could be chosen, whatever the weights. Without, it is the safest of those after which no domain's
-    perplexity is above :data:`PRICE` times that without curation; where there is none, the least costly, and nothing
-    where that of no curation isn't known. What left more than :data:`SPENT` allows isn't among them.
+    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of all the
+    policy's trials (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical Programming 26,
+    1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that isn't convex could
+    be chosen, whatever the weights. The unit of a shortfall is the same for all policies, so that at a point all of
+    them pay the same price for safety: all the toxicity of no curation; what makes its perplexity :data:`WORST` times
+    as large; and of alignment, what lies between chance and certainty. Without weights, the best is the safest of what
+    is free by :func:`price_of`, and where nothing is, the least costly. What left more than :data:`SPENT` allows isn't
+    among them. Nothing is where the trial of no curation is missing.
 
     Args:
-        results: of :func:`try_out`, of the policy and, for the latter, of ``none``.
+        results: of :func:`try_out`, of the policy and of ``none``.
         length: of the trials that count.
         policy: as in results.
         weights: of the objectives.
     """
-    wide = _wide(results, length, policy)
-    if wide.empty:
+    wide, base = _wide(results, length, policy), _wide(results, length, BASE)
+    if wide.empty or base.empty:
         return {}
     wide = wide[wide["spent"] >= SPENT]
     if weights is None:
-        base = _wide(results, length, BASE)
-        if base.empty:
-            return {}
-        domains = [name for name in wide if name.startswith(DOMAIN)]
-        price = (wide[domains] - base[domains].iloc[0]).max(axis=1)
+        price = price_of(results, length, policy)[wide.index]
         # Safety is at most 1, so that what is free is before what isn't.
-        worth = (-wide["safety"]).where(price <= np.log(PRICE), 1 + price)
+        worth = (-wide["safety"]).where(price <= PRICE, price)
     else:
         found = wide[list(weights)]
-        short = (found.max() - found) / (found.max() - found.min()).replace(0, 1) * pd.Series(weights)
+        unit = {"safety": max(1 - base["safety"].iloc[0], _LEAST), "alignment": 0.5, "utility": np.log(WORST)}
+        short = (found.max() - found) * pd.Series({name: weight / unit[name] for name, weight in weights.items()})
         worth = short.max(axis=1) + _MEAN * short.mean(axis=1)
     return {int(index): _hyperparameters(wide.loc[index]) for index in worth.sort_values(kind="stable").index}
+
+
+def price_of(results: pd.DataFrame, length: str, policy: str) -> "pd.Series[float]":
+    """Number of the trial → perplexity of clean text divided by that without curation, of the domain that pays most;
+    up to :data:`PRICE` it is free."""
+    wide, base = _wide(results, length, policy), _wide(results, length, BASE)
+    domains = [name for name in wide if name.startswith(DOMAIN)]
+    return np.exp((wide[domains] - base[domains].iloc[0]).max(axis=1))
 
 
 def promising(results: pd.DataFrame, policy: str, points: Iterable[Weights | None]) -> dict[int, Hyperparameters]:

@@ -189,6 +189,9 @@ def at_the_recall_of(
 
 
 def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
+    if B2 not in set(rows["policy"]):
+        report.add_text(f"{B2}, by which the others are told, hasn't selected anything yet.")
+        return
     names = list(dict.fromkeys(rows["policy"]))
     domains = [metric for metric in dict.fromkeys(rows["metric"]) if _is_of_domain(metric)]
     rows = rows[rows["metric"].isin(["recall", "tokens", *domains])]
@@ -206,8 +209,9 @@ def _add_corpus(report: Report, rows: pd.DataFrame, _: str) -> None:
     report.add_table(
         pd.DataFrame(table),
         f"Shares of what was shown, means over {len(wide)} seeds with 95 % intervals; {LABELS} is the bound. At equal "
-        "recall, shares of the tokens stay and their number grows until as much that is toxic is taken. The last "
-        f"column is of {flagged.rpartition('/')[2]}, of whose clean text {B2} leaves out most.",
+        "recall, shares of the tokens stay as long as a domain lasts, and their number grows until as much that is "
+        "toxic is taken. The last column is of "
+        f"{flagged.rpartition('/')[2]}, of whose clean text {B2} leaves out most.",
     )
 
 

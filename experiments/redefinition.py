@@ -122,32 +122,30 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     seeds = sorted(set.intersection(*(set(share.index) for share in shares.values())))
     shares = {policy: share.loc[seeds] for policy, share in shares.items()}
     change = round(AFTER * TENTHS)
-    # Budgets are spent at different times: policies are compared where all of them still select.
-    reached = [step for step in range(TENTHS) if all(share[step].notna().all() for share in shares.values())]
-    if not reached:
-        report.add_text("In no tenth do all policies select anything.")
-        return
-    last = max(reached)
-    if last < change:
-        report.add_text(f"After tenth {last + 1} some policy selects nothing any more: who recovers can't be told.")
-        return
-    told = {"before the change": change - 1, "right after": change, f"in tenth {last + 1}": last}
-    table = []
+    # Budgets are spent at different times: two policies are compared as long as both still select.
+    reached = {
+        policy: [step for step in range(TENTHS) if share[step].notna().all()] for policy, share in shares.items()
+    }
+    table, bands = [], {}
     for policy, share in shares.items():
-        row = {"policy": policy}
-        row |= {title: shown(interval(share[step])) for title, step in told.items() if step in reached}
-        if B2 in shares and policy != B2:
+        own = reached[policy]
+        told = {"before the change": change - 1, "right after": change, "in its last tenth": max(own, default=-1)}
+        row = {"policy": policy} | {title: shown(interval(share[step])) for title, step in told.items() if step in own}
+        both = [step for step in own if step >= change and step in reached.get(B2, [])]
+        if both and policy != B2:
+            last = max(both)
             ahead = paired_difference([shares[B2][last].to_numpy()], [share[last].to_numpy()])
-            row[f"less than {B2} in tenth {last + 1}"] = shown(ahead)
+            row |= {f"less than {B2}": shown(ahead), "in tenth": str(last + 1)}
         table.append(row)
+        if own:
+            grid = np.array(own, np.float64)
+            mean, low, high = mean_curve([(grid, values) for values in share[own].to_numpy()], grid)
+            bands[policy] = (grid + 1, mean, low, high)
     report.add_table(
-        pd.DataFrame(table).fillna(""), "Share of selected documents that the new definition calls unsafe."
+        pd.DataFrame(table).fillna(""),
+        "Share of selected documents that the new definition calls unsafe; the difference is that in the last tenth in "
+        "which both policies select. Empty where a policy has spent its budget before.",
     )
-    grid = np.array(reached, np.float64)
-    bands = {}
-    for policy, share in shares.items():
-        mean, low, high = mean_curve([(grid, values) for values in share[reached].to_numpy()], grid)
-        bands[policy] = (grid + 1, mean, low, high)
     report.add_figure(
         figures.curve_plot({corpus: bands}, figures.colors(list(shares)), "tenth of the steps", "unsafe share"),
         f"redefinition-{corpus}",

@@ -87,12 +87,14 @@ def selection_rates(
 
     Returns:
         ``rate/length/1`` … ``rate/length/5``, share of documents selected among the shortest fifth to the longest;
-        ``rate/SIGNAL/1`` …, likewise for every signal; ``rate/topic/0`` … among clusters of the embeddings (k-means),
-        and ``toxic/topic/0`` …, share of toxic documents there.
+        ``rate/SIGNAL/1`` …, likewise for every signal of at least five values; ``rate/topic/0`` … among clusters of the
+        embeddings (k-means), and ``toxic/topic/0`` …, share of toxic documents there.
     """
     found: dict[str, float] = {}
     columns = {"length": price[ids], **{name: np.asarray(values[ids]) for name, values in pool.signals.items()}}
     for name, column in columns.items():
+        if len(np.unique(column)) < FIFTHS:
+            continue  # a yes or no has no fifths
         fifth = np.searchsorted(np.quantile(column, np.linspace(0, 1, FIFTHS + 1)[1:-1]), column)
         found |= {f"rate/{name}/{part + 1}": _share(picked, fifth == part) for part in range(FIFTHS)}
     topic, toxic = _topics(pool)[ids], pool.hidden["label"][ids] == 1 - CLEAN

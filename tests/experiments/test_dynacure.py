@@ -22,8 +22,9 @@ from experiments import (
     false_positives,
     redefinition,
 )
-from experiments.ablations import CHANGES, CORNERS, changed
+from experiments.ablations import CHANGES, CORNERS
 from experiments.by_hand import Rule
+from experiments.changes import changed
 from experiments.dynacure import POINTS, WEIGHTS, scenario_of
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
@@ -126,6 +127,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scenario["agents"] = {
         "ppo": trained | {"hyperparameters": imitating},
         "reinforce": trained | {"hyperparameters": {"batch_size": 8}},
+        "dvrl": trained | {"hyperparameters": {"batch_size": 8}},
     }
     path = tmp_path / "dynacure.yaml"
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
@@ -254,15 +256,16 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     assert wide.loc["raft@safety 0.7", "toxicity"] != wide.loc["raft@safety 0.7", "toxicity_by_other"]
     short, whole = (results[results["metric"] == f"{length}/safety"] for length in (SHORT, WHOLE))
     by_hand = {"heuristic", "static_filter", "domain_rule", "label_clean"}
-    assert set(short["policy"]) == {"none", *by_hand}
-    assert set(whole["policy"]) == {"none", *by_hand, *dynacure.BY_WEIGHTS}
+    assert set(short["policy"]) == {"none", "raft", *by_hand}
+    assert set(whole["policy"]) == {"none", "raft", *by_hand, *dynacure.LIKE_OURS}
     assert (short.groupby("policy").size() <= 3).all()
-    assert (whole[whole["policy"] == "raft"]["seed"] == [0, 1]).all(), "a trial of each of the weights"
+    assert set(short[short["policy"] == "raft"]["seed"]) == {0, 1, 2}, "a trial of each of the weights"
+    assert (whole[whole["policy"] == "raft_refined"]["seed"] == [0, 1]).all(), "likewise"
     for tried, budget in ((short, 800), (whole, 1600)):
         spent = tried[tried["policy"].isin(by_hand)]["step"]
         assert (spent >= dynacure_tuning.SPENT * budget).all(), "what doesn't spend the budget isn't tried"
     weights = results[results["metric"].str.startswith(f"{WHOLE}/hyperparameter/weight_")]
-    assert set(weights["policy"]) == set(dynacure.BY_WEIGHTS)
+    assert set(weights["policy"]) == {"raft", *dynacure.LIKE_OURS}
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
@@ -282,7 +285,7 @@ def _redefine(study: Path, out: Path) -> None:
     assert (out / "policies" / "dynacure-small-0" / "policy").exists(), "trained by the old definition"
     assert results["value"].between(0, 1).all()
     assert results["step"].nunique() > 5
-    assert "less than static_filter in tenth" in (out / "report.md").read_text(encoding="utf-8")
+    assert "less than static_filter" in (out / "report.md").read_text(encoding="utf-8")
     wrong = CliRunner().invoke(_app(redefinition.main), [str(out), "--out", str(out / "other")])
     assert wrong.exit_code == 2
     assert "is no study of this version's experiments.dynacure" in wrong.output
@@ -359,8 +362,7 @@ def test_selections_by_hand_from_corpus_to_report(small: Path, tmp_path: Path, m
 
 
 def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) -> None:
-    some = ["without_refinement", "without_embedding", "without_imitation", "reinforce", "dynacure_as_written"]
-    some.append("imitation_only")
+    some = ["without_refinement", "without_embedding", "without_imitation", "reinforce", "dvrl", "imitation_only"]
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(_app(ablations.main), [*options, *(part for name in some for part in ("--change", name))])
     assert told.exit_code == 0, told.output

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure_report import headline, hypervolumes, reductions, settled, standing_at, who
+from experiments.dynacure_evaluation import by_other
+from experiments.dynacure_report import add_missing, headline, hypervolumes, reductions, settled, standing_at, who
 from experiments.dynacure_results import WORST, CorpusResults
+from experiments.report import Report
 from experiments.study import tidy
 
 
@@ -16,7 +18,8 @@ def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: 
     for seed, (t, p) in enumerate(zip(toxicity, perplexity, strict=True)):
         values = {"toxicity": t, "toxic_fraction": t, "toxicity_probability@25": t, "perplexity": p}
         values |= {"perplexity/sea": p, "preference_accuracy": 0.5, "selected": 0.3, "toxic_share": t, "recall": 0.9}
-        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, "toxicity_by_other": t, **more}
+        values |= {"tokens": 100.0, "audits": 0.0, "seconds": 1.0, **more}
+        values |= {by_other(metric): t for metric in ("toxicity", "toxic_fraction", "toxicity_probability@25")}
         rows += [tidy("c", "e", policy, seed, name, 100, value) for name, value in values.items()]
     return rows
 
@@ -38,6 +41,11 @@ def test_what_is_dominated_is_relative_to_no_curation() -> None:
     assert table.loc["dynacure", "hypervolume, at safety 0.7 alone"].startswith("0.0000"), "it isn't there"
     assert table.loc["none", "dynacure ahead by"].startswith(f"{ours - (WORST - 1) ** 2:.4f}")
     assert len(headline(r)) == len(who(r)) == 3
+    one_pays = judged("raft@safety 0.7", [0.2, 0.2], [90, 90], **{"perplexity/sea": 200.0})
+    r = CorpusResults(pd.DataFrame(rows + one_pays))
+    assert r.hypervolumes("raft").min() > 0 == r.hypervolumes("raft", worst=True).max()
+    unreadable = judged("raft@safety 0.7", [0.2, 0.2], [np.inf, np.inf])
+    assert CorpusResults(pd.DataFrame(rows + unreadable)).hypervolumes("raft").tolist() == [0, 0]
 
 
 def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
@@ -54,6 +62,8 @@ def test_reductions_are_shares_of_what_the_reference_reaches() -> None:
     assert ours["perplexity ÷ none, worst domain"].startswith("1.020")
     assert told.loc["label_clean@safety 0.7", "toxicity, share of the reference's"] == ""
     assert len(reductions(CorpusResults(pd.DataFrame(rows)), names[:1], None).columns) == 5, "without a reference"
+    other = reductions(CorpusResults(pd.DataFrame(rows)), names, names[1], other_judge=True).set_index("policy")
+    assert other.loc[names[0], "toxicity_probability_by_other@25 lower by"].startswith("0.250")
 
 
 def test_a_policy_stands_at_the_point_whose_choice_does_the_same() -> None:
@@ -75,4 +85,20 @@ def test_a_policy_stands_at_the_point_whose_choice_does_the_same() -> None:
 
 def test_a_seed_without_all_policies_is_left_out() -> None:
     rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120]) + judged("raft@safety 0.7", [0.3], [100])
-    assert CorpusResults(pd.DataFrame(rows)).seeds == [0]
+    r = CorpusResults(pd.DataFrame(rows))
+    assert (r.seeds, list(r.points), r.missing) == ([0], ["none", "raft"], [])
+
+
+def test_a_policy_that_failed_on_a_seed_is_left_out_and_named() -> None:
+    rows = judged("none@safety 0.7", [0.4] * 3, [100] * 3) + judged("raft@safety 0.7", [0.3] * 3, [100] * 3)
+    rows += judged("heuristic@safety 0.7", [0.3] * 3, [100] * 3) + judged("raft@safety 0.9", [0.3] * 2, [100] * 2)
+    r = CorpusResults(pd.DataFrame(rows))
+    assert (r.seeds, r.points["raft"], r.missing) == ([0, 1, 2], ["raft@safety 0.7"], ["raft@safety 0.9"])
+    report = Report("t")
+    add_missing(report, r)
+    assert "left out: raft@safety 0.9" in report.markdown()
+
+
+def test_without_no_curation_nothing_is_compared() -> None:
+    assert CorpusResults(pd.DataFrame(judged("raft@safety 0.7", [0.3], [100]))).seeds == []
+    assert CorpusResults(pd.DataFrame(judged("raft", [0.3], [100]))).seeds == []

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from experiments.dynacure import points_of, scenario_of, tokens_before
-from experiments.dynacure_results import MAIN_POINT
-from experiments.dynacure_tuning import SHORT, WHOLE, promising, ranked, weighted
+from experiments.dynacure_results import MAIN_POINT, WORST
+from experiments.dynacure_tuning import SHORT, WHOLE, price_of, promising, ranked, weighted
 from experiments.study import tidy
 
 
@@ -20,8 +21,10 @@ def trial(
 
 
 def test_weights_choose_among_the_same_trials() -> None:
-    rows = trial("p", 0, 0.2, [0.1, 0.1]) + trial("p", 1, 0.9, [0.9, 0.9], threshold=0.7)
-    rows += trial("p", 2, 0.5, [0.5, 0.5], threshold=0.4) + trial("p", 3, 0.9, [0.0, 0.0], SHORT, threshold=0.1)
+    lost = np.log(WORST)  # is worth as much as all the toxicity of no curation, here 0.8
+    rows = trial("none", 0, 0.2, [0.1, 0.1]) + trial("p", 1, 1.0, [lost, lost], threshold=0.7)
+    rows += trial("p", 0, 0.2, [0.0, 0.0]) + trial("p", 3, 0.9, [0.0, 0.0], SHORT, threshold=0.1)
+    rows += trial("p", 2, 0.5, [0.6 * lost, 0.6 * lost], threshold=0.4)
     trials = pd.DataFrame(rows)
     in_order = ranked(trials, WHOLE, "p", {"safety": 0.9, "utility": 0.1})
     assert list(in_order.items()) == [(1, {"threshold": 0.7}), (2, {"threshold": 0.4}), (0, {})]
@@ -29,6 +32,13 @@ def test_weights_choose_among_the_same_trials() -> None:
     assert next(iter(best.values())) == {}, "the defaults were best"
     even = ranked(trials, WHOLE, "p", {"safety": 0.5, "utility": 0.5})
     assert next(iter(even.values())) == {"threshold": 0.4}, "which no weighted sum would choose"
+    worst = pd.DataFrame(rows + trial("p", 5, 0.1, [9.0, 9.0]))
+    assert [*ranked(worst, WHOLE, "p", {"safety": 0.5, "utility": 0.5})] == [*even, 5], (
+        "units are not of what was tried"
+    )
+    assert ranked(trials[trials["policy"] == "p"], WHOLE, "p", {"safety": 1.0}) == {}, (
+        "without no curation there is none"
+    )
     thrifty = pd.DataFrame(rows + trial("p", 4, 0.99, [0.0, 0.0], spent=0.9))
     assert 4 not in ranked(thrifty, WHOLE, "p", {"safety": 0.5, "utility": 0.5}), "what is compared spends the budget"
 
@@ -38,6 +48,7 @@ def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
     rows += trial("p", 0, 0.3, [0.1, 0.5]) + trial("p", 1, 0.4, [0.2, 0.505]) + trial("p", 2, 0.9, [0.0, 0.52])
     rows += trial("p", 3, 0.8, [0.3, 0.0])
     assert list(ranked(pd.DataFrame(rows), WHOLE, "p", None)) == [1, 0, 2, 3], "what isn't free by what it costs"
+    assert price_of(pd.DataFrame(rows), WHOLE, "p")[2] == pytest.approx(np.exp(0.02)), "of the domain that pays most"
     alone = pd.DataFrame([row for row in rows if row["policy"] == "p"])
     assert ranked(alone, WHOLE, "p", None) == {}, "what is free nobody knows"
 
