@@ -4,7 +4,6 @@ An agent states its name in scenarios, its hyperparameters, and the Stable-Basel
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,6 +24,7 @@ from agents.imitation import imitate
 from curation_gym.config import Config, validated
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.envs.sb3 import SB3VecEnv
+from curation_gym.files import write_text
 from curation_gym.networks import ItemPolicy, action_form
 from curation_gym.policy import PolicyError, make_policy
 from curation_gym.pools.pool import Pool
@@ -233,10 +233,7 @@ class LearningCurve(BaseCallback):
         returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
         if returns:
             self.points.append([self.num_timesteps, float(np.mean(returns))])
-            scratch = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-            scratch.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_text(json.dumps(self.points), encoding="utf-8")
-            os.replace(scratch, self.file)
+            write_text(self.file, json.dumps(self.points))
 
 
 def training_env(

@@ -105,8 +105,10 @@ class REINFORCE(OnPolicyAlgorithm):
         discrete = isinstance(self.action_space, spaces.Discrete)
         actions = batch.actions.long().flatten() if discrete else batch.actions
         values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, actions)
+        if entropy is None:  # no closed form: estimated by what was drawn, as PPO does
+            entropy = -log_prob
         # What a step of a cut episode chose has no credit, so its entropy has none either.
-        entropy_of_used = 0.0 if entropy is None else (entropy * (batch.advantages != 0)).sum()
+        entropy_of_used = (entropy * (batch.advantages != 0)).sum()
         error = batch.returns - values.flatten()
         gain = (batch.advantages * log_prob).sum() + self.ent_coef * entropy_of_used
         return -gain + self.vf_coef * (error**2).sum()

@@ -19,7 +19,7 @@ class AuditCorrected(SelectionRule):
         task: BiasedSelection.
         seed: not used.
         threshold: of the corrected score, in [0, 1].
-        max_sd: posterior standard deviation of a bias, ≥ 0, above which an audit is bought.
+        max_sd: posterior standard deviation of a bias, in [0, 1], above which an audit is bought.
 
     Raises:
         PolicyError: for a task that tells nothing of a bias.

@@ -15,7 +15,7 @@ class SelectionRule:
     It selects candidates only: where an environment offers audits as items, a rule sees them as masked.
 
     Raises:
-        PolicyError: for a task of another family, or one whose items have no signals.
+        PolicyError: for a task of another family, or one that sends ids.
     """
 
     def __init__(self, task: Task, *, seed: int | None = None) -> None:
@@ -26,12 +26,9 @@ class SelectionRule:
         self.task = task
 
     def price(self, observation: Observation) -> NDArray[np.float64]:
-        """What each item costs of the budget, shape (..., n_items); 0 where masked. In tokens, as far as
-        ``log_length`` tells, with one for the end of the text."""
+        """What each item costs of the budget, shape (..., n_items); 0 where masked."""
         mask = (observation["mask"] > 0).astype(np.float64)
-        if self.task.budget_unit != "tokens":
-            return mask
-        return np.asarray(mask * (np.expm1(self.task.read(observation, "log_length")) + 1))
+        return mask * self.task.read(observation, "price") if "price" in self.task.item_features else mask
 
     def probabilities(self, observation: Observation) -> NDArray[Any]:
         """p_i or a boolean per item, shape (..., n_items)."""

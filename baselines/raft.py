@@ -47,8 +47,7 @@ class Raft(SelectionRule):
         """What may be spent in a step on candidates of these prices, shape (..., 1)."""
         if self.share is None:
             return self.task.budget / self.task.horizon
-        everything = price.sum(-1, keepdims=True) if self.task.budget_unit == "tokens" else self.task.n_items
-        return self.share * everything
+        return self.share * price.sum(-1, keepdims=True)
 
 
 class PacedRaft(Raft):
@@ -109,11 +108,11 @@ class Calibrated(Raft):
         self.check_fraction(trust=trust)
         if "safety" not in task.score_weights:
             raise PolicyError(f"Calibrated needs a task that values safety, {task.env_id} doesn't")
-        self.distrusted = (1 - trust) * task.score_weights["safety"]
         self.trust = trust
 
     def worth(self, observation: Observation) -> NDArray[np.float64]:
-        return self.task.score(observation) - self.distrusted * self.task.read(observation, "safety")
+        distrusted = (1 - self.trust) * self.task.weight(observation, "safety")
+        return self.task.score(observation) - distrusted * self.task.read(observation, "safety")
 
 
 class Greedy(Raft):

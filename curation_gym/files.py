@@ -1,6 +1,7 @@
-"""Files that appear complete or not at all."""
+"""Files and directories that appear complete or not at all."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,18 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def replace_directory(path: Path, write: Callable[[Path], object]) -> None:
+    """Make a directory anew, complete or not at all: ``write`` fills an empty one, which then takes the place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        new = Path(scratch, "new")
+        new.mkdir()
+        write(new)
+        if path.exists():
+            os.replace(path, Path(scratch, "old"))
+        os.replace(new, path)
 
 
 def write_text(path: Path, text: str) -> None:

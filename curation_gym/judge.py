@@ -1,8 +1,6 @@
 """The judge of toxicity: an evaluator that shares no source and no features with any signal."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from curation_gym.config import Config
+from curation_gym.files import replace_directory
 from curation_gym.pools.cards import SignalCard
 from curation_gym.signals.classifiers import ngrams
 
@@ -108,18 +107,12 @@ class Judge:
         path = Path(path)
         if path.exists() and not (path / "judge.json").is_file():
             raise JudgeError(f"{path} exists and is no saved judge; choose another path or remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_directory(path, self._write)
+
+    def _write(self, bundle: Path) -> None:
+        save_file({name: np.ascontiguousarray(w) for name, w in self._weights.items()}, bundle / "weights.safetensors")
         header = {"format_version": FORMAT_VERSION, "card": self.card.model_dump(mode="json")}
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-            bundle = Path(scratch, "new")
-            bundle.mkdir()
-            save_file(
-                {name: np.ascontiguousarray(w) for name, w in self._weights.items()}, bundle / "weights.safetensors"
-            )
-            (bundle / "judge.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
-            if path.exists():
-                os.replace(path, Path(scratch, "old"))
-            os.replace(bundle, path)
+        (bundle / "judge.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Judge":

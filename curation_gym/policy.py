@@ -29,7 +29,8 @@ class Policy(Protocol):
 
 
 SearchSpace = Mapping[str, tuple[float, float] | tuple[float, float, Literal["log", "int"]]]
-"""What a policy class may state as ``search_space``: hyperparameter → (low, high), uniform, log-uniform or integer."""
+"""What a policy class may state as ``search_space``: hyperparameter → (low, high), uniform, log-uniform or integer.
+Or it has a class method of that name, which gives one for a :class:`~curation_gym.task.Task`."""
 
 
 class PolicyError(ValueError):

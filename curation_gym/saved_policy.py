@@ -2,8 +2,6 @@
 
 import copy
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from curation_gym.files import replace_directory
 from curation_gym.networks import MASKED_LOGIT, ActionForm, Gatherer, ItemNetwork, ItemPolicy, action_form
 from curation_gym.policy import PolicyError
 from curation_gym.pools.pool import Pool
@@ -136,15 +135,11 @@ class SavedPolicy:
         path = Path(path)
         if path.exists() and not (path / "policy.json").is_file():
             raise PolicyError(f"{path} exists and is no saved policy; choose another path or remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-            bundle = Path(scratch, "new")
-            bundle.mkdir()
-            save_file(self.network.state_dict(), bundle / "weights.safetensors")
-            (bundle / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
-            if path.exists():
-                os.replace(path, Path(scratch, "old"))
-            os.replace(bundle, path)
+        replace_directory(path, self._write)
+
+    def _write(self, bundle: Path) -> None:
+        save_file(self.network.state_dict(), bundle / "weights.safetensors")
+        (bundle / "policy.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path, task: Task, seed: int | None = None, pool: Pool | None = None) -> "SavedPolicy":

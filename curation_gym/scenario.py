@@ -83,7 +83,7 @@ class Scenario(Config):
         kwargs: the environment's arguments, every role.
         overrides: what differs by role.
         metric: what an episode is judged by.
-        curves: more info keys to record against what was spent; the metric's own is, unless it is a ``sum``.
+        curves: more info keys to record against what was spent; the metric's own is, unless it is the return.
         agents: training settings by agent name.
         policies: what a benchmark compares by default.
         static: those of them that don't adapt to what they see in an episode. The best of these and the optimum are
@@ -117,7 +117,8 @@ class Scenario(Config):
     @property
     def recorded(self) -> tuple[str, ...]:
         """Info keys whose course is recorded."""
-        own = () if self.metric.aggregate == "sum" else (self.metric.info,)
+        summed = self.metric.aggregate == "sum" and self.metric.info == "raw_reward"  # which every episode tells
+        own = () if summed else (self.metric.info,)
         return tuple(dict.fromkeys(own + self.curves))
 
 

@@ -7,7 +7,7 @@ on. Labels that a rule needs for validation are part of the budget.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +37,6 @@ class Round:
 
 
 History = Sequence[Round]
-
-
-class StoppingRule(Protocol):
-    """Anything that reads a history, oldest round first."""
-
-    def should_stop(self, history: History) -> str | None:
-        """The reason to stop now, None to go on."""
-        ...
 
 
 class GainBelowPrice(Config):

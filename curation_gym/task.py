@@ -142,18 +142,18 @@ class Task:
         raise KeyError(f"{self.env_id} has no column {name!r}; it has {', '.join(known)} (and embeddings)")
 
     def score(self, observation: Observation) -> NDArray[np.float64]:
-        """The task's weighted sum of signals, shape (..., n_items): what a score threshold thresholds.
-
-        Where the context has the weights, they are those of the episode.
-        """
+        """The task's weighted sum of signals, shape (..., n_items): what a score threshold thresholds."""
         if not self.score_weights:
             raise KeyError(f"{self.env_id} has no signals to score by")
-        weighted = []
-        for name, weight in self.score_weights.items():
-            told = f"weight_{name}"
-            factor = self.read(observation, told)[..., None] if told in self.context_features else weight
-            weighted.append(factor * self.read(observation, name))
+        weighted = [self.weight(observation, name) * self.read(observation, name) for name in self.score_weights]
         return np.asarray(sum(weighted[1:], start=weighted[0]))
+
+    def weight(self, observation: Observation, name: str) -> NDArray[np.float64] | float:
+        """How the score weighs a signal, shape (..., 1) where the context has the weights of the episode."""
+        told = f"weight_{name}"
+        if told in self.context_features:
+            return self.read(observation, told)[..., None]
+        return self.score_weights[name]
 
 
 def _box(columns: tuple[Column, ...], *leading: int) -> spaces.Box:

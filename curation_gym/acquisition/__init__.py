@@ -5,12 +5,11 @@ from curation_gym.acquisition.clustering import dbscan, kmeans
 from curation_gym.acquisition.coreset import coreset, distance_to_labelled
 from curation_gym.acquisition.density import typicality
 from curation_gym.acquisition.diverse import clustered, diverse
-from curation_gym.acquisition.top import CRITERIA, above, best, top_percentile
+from curation_gym.acquisition.top import CRITERIA, best, passes
 from curation_gym.acquisition.typiclust import typiclust
 
 __all__ = [
     "CRITERIA",
-    "above",
     "badge",
     "best",
     "clustered",
@@ -19,7 +18,7 @@ __all__ = [
     "distance_to_labelled",
     "diverse",
     "kmeans",
-    "top_percentile",
+    "passes",
     "typicality",
     "typiclust",
 ]

@@ -27,32 +27,22 @@ def best(scores: NDArray[np.floating], priority: NDArray[np.floating], n: int) -
     return enough[order[:n]]
 
 
-def top_percentile(scores: NDArray[np.floating], q: float) -> NDArray[np.intp]:
-    """Positions of the scores at or above their ``q``-th percentile, highest first; 90 gives the top tenth.
+def passes(scores: NDArray[np.floating], percentile: float = 0.0, threshold: float = -np.inf) -> NDArray[np.bool_]:
+    """Which scores are at or above both their percentile and the threshold; 90 lets the top tenth pass.
 
-    Percentiles between two scores are interpolated linearly (NumPy's default). Equal scores stay in order.
-
-    Raises:
-        ValueError: for q outside [0, 100], or a score that is NaN.
-    """
-    if not 0 <= q <= 100:
-        raise ValueError(f"q must be in [0, 100], actual value: {q}")
-    _check(scores)
-    if len(scores) == 0:
-        return np.zeros(0, np.intp)
-    return _descending(scores, scores >= np.percentile(scores, q))
-
-
-def above(scores: NDArray[np.floating], threshold: float) -> NDArray[np.intp]:
-    """Positions of the scores > ``threshold``, highest first. Equal scores stay in order.
+    Percentiles between two scores are interpolated linearly (NumPy's default).
 
     Raises:
-        ValueError: for a threshold or a score that is NaN.
+        ValueError: for a percentile outside [0, 100], a threshold or a score that is NaN.
     """
+    if not 0 <= percentile <= 100:
+        raise ValueError(f"percentile must be in [0, 100], actual value: {percentile}")
     if np.isnan(threshold):
         raise ValueError(f"threshold must be a number, actual value: {threshold}")
     _check(scores)
-    return _descending(scores, scores > threshold)
+    if not len(scores):
+        return np.zeros(0, np.bool_)
+    return np.asarray(scores >= max(np.percentile(scores, percentile), threshold))
 
 
 def at_most(n: int, available: int) -> int:
@@ -64,11 +54,6 @@ def at_most(n: int, available: int) -> int:
     if n < 0:
         raise ValueError(f"n must be >= 0, actual value: {n}")
     return min(n, available)
-
-
-def _descending(scores: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-    positions = np.flatnonzero(chosen)
-    return positions[np.argsort(-scores[positions], kind="stable")]
 
 
 def _check(scores: NDArray[np.floating]) -> None:

@@ -8,7 +8,17 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
-from curation_gym.acquisition import badge, best, clustered, coreset, distance_to_labelled, diverse, kmeans, typiclust
+from curation_gym.acquisition import (
+    badge,
+    best,
+    clustered,
+    coreset,
+    distance_to_labelled,
+    diverse,
+    kmeans,
+    passes,
+    typiclust,
+)
 from curation_gym.acquisition.distances import Points
 from curation_gym.envs.annotation_setting import BATCH_CRITERIA, Setting
 from curation_gym.learners.base import Learner
@@ -158,8 +168,8 @@ class Offer:
                 inside = self.ids[weight[:, criterion] > 0]
                 picked = inside[self._pick_whole(name, inside, n, learner, rng)]
                 return picked, self._group[picked] * len(names) + criterion
-            passes = (weight[:, criterion] > 0) & self._passes(name)
-            part = np.where(passes, weight[:, criterion] * self.scores[name], -1.0)
+            asked = (weight[:, criterion] > 0) & self._passes(name)
+            part = np.where(asked, weight[:, criterion] * self.scores[name], -1.0)
             total += np.maximum(part, 0)
             owner[part > most] = criterion
             most = np.maximum(part, most)
@@ -189,9 +199,7 @@ class Offer:
 
     def _passes(self, criterion: str) -> NDArray[np.bool_]:
         """(m,), at or above the percentile and the threshold."""
-        cfg, score = self.setting.config, self.scores[criterion]
-        least = np.percentile(score, cfg.percentile) if len(score) else 0.0
-        return np.asarray(score >= max(least, cfg.threshold))
+        return passes(self.scores[criterion], self.setting.config.percentile, self.setting.config.threshold)
 
     def _in_blocks(self, learner: Learner, candidates: NDArray[np.intp], of: Callable[[Floats], Floats]) -> Floats:
         """(candidates, …), ``of`` the probabilities (members, block, classes)."""

@@ -214,6 +214,12 @@ class Audits:
         self._told[domain] += 1
         self._unsafe[domain] += not safe[0]
 
+    @property
+    def revealed(self) -> list[int]:
+        """Ids of everything that was audited, by whatever definition."""
+        seen = zip(self._queues, self._looked_at, strict=True)
+        return [int(index) for queue, n in seen for index in queue[:n]]
+
     def score(self, name: str, ids: NDArray[np.integer]) -> NDArray[np.float32]:
         """A signal of samples as corrected so far, float32 (len(ids),); the pool's own before the first audit."""
         own = np.asarray(self._pool.signals[name][ids])

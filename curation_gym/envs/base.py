@@ -22,6 +22,10 @@ StepResult = tuple[NDArray[np.float64], NDArray[np.bool_], Arrays]
 RENDER_MODES = ["ansi", "rgb_array"]
 
 
+class ActionError(ValueError):
+    """An action outside the action space."""
+
+
 class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
     """Batched core of an environment; each row is an independent episode.
 
@@ -168,8 +172,8 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         """Advance every row by one step.
 
         Raises:
-            ValueError: when an action is outside the action space (the row and the value are named), or a row
-                that ended is stepped with autoreset disabled.
+            ActionError: when an action is outside the action space; the row and the value are named.
+            ValueError: when a row that ended is stepped with autoreset disabled.
         """
         if not self.started.all():
             raise gym.error.ResetNeeded(f"{self.env_id}: call reset before step")
@@ -232,10 +236,10 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         space = self.single_action_space
         shape = (self.num_envs, *(space.shape or ()))
         if actions.shape != shape:
-            raise ValueError(f"{self.env_id}: actions must have shape {shape}, actual shape: {actions.shape}")
+            raise ActionError(f"{self.env_id}: actions must have shape {shape}, actual shape: {actions.shape}")
         if isinstance(space, gym.spaces.Discrete):
             if actions.dtype.kind not in "iu":
-                raise ValueError(f"{self.env_id}: actions must be integers, actual dtype: {actions.dtype}")
+                raise ActionError(f"{self.env_id}: actions must be integers, actual dtype: {actions.dtype}")
             good = (actions >= 0) & (actions < space.n)
             allowed = f"0 … {space.n - 1}"
         else:
@@ -243,7 +247,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
             allowed = "[0, 1]"
         if not good[rows].all():
             where = _first(~good, rows)
-            raise ValueError(f"{self.env_id}: action at {where} must be in {allowed}, actual value: {actions[where]}")
+            raise ActionError(f"{self.env_id}: action at {where} must be in {allowed}, actual value: {actions[where]}")
         return actions
 
     def _scatter(self, infos: dict[str, Any], info: Arrays, rows: Rows) -> dict[str, Any]:
@@ -346,7 +350,7 @@ class CurationEnv(gym.Env[Arrays, Any]):
         """Advance by one step; the reward is a float, or an array with one number per objective of the task.
 
         Raises:
-            ValueError: for an action outside the space.
+            ActionError: for an action outside the space.
             ResetNeeded: after the end.
         """
         if self.core.ended[0] and self.core.started[0]:

@@ -198,6 +198,11 @@ class BiasedSelectionVectorEnv(SelectionVectorEnv):
         if cfg.audit_price is not None:
             state[..., 5] = np.arange(self.task.n_items) >= cfg.n_items
 
+    def _hide(self, out: Arrays) -> None:
+        super()._hide(out)
+        if "signals" in self.config.hide:  # of which safety is one, though it changes
+            out["item"][..., self._dynamic.start] = 0
+
     # ----------------------------------------------------------------- truth
     def _worth(self, safety: NDArray[np.float64], *where: Any) -> NDArray[np.float64]:
         """What the items at ``where`` are worth when their true safety is ``safety``."""

@@ -103,6 +103,7 @@ class Campaign:
         chosen, arms = self.offer.choose(weights, n, self.learner, self._generator("pick"))
         self.pulls += 1
         if not len(chosen):
+            self._learn_where_due()
             self.last_reward = 0.0
             none = np.zeros(0, np.bool_)
             return Pull(self._info(none, np.zeros((len(PARTS), 1)), 0.0), arms, np.zeros(0), none)
@@ -110,8 +111,7 @@ class Campaign:
         expected = self.offer.predicted[np.searchsorted(self.offer.ids, chosen)]
         labels = self._ask(chosen)
         before = self._standing()
-        if self.pulls % cfg.retrain_every == 0 or self.exhausted:
-            self._learn()
+        self._learn_where_due()
         now = self._standing()
         by_domain = now.gain_by_domain(before, len(setting.pool.domain_names))
         by_cell = now.eased_by_cell(before, int(self.offer.cell.max()) + 1)
@@ -172,12 +172,20 @@ class Campaign:
         self.seconds += answers.seconds
 
     # --------------------------------------------------------------- learning
+    def _learn_where_due(self) -> None:
+        """Every ``retrain_every`` pulls, and before the end, from what was asked since."""
+        cfg = self.setting.config
+        due = self.pulls % cfg.retrain_every == 0 or self.pulls == cfg.horizon or self.exhausted
+        if due and len(self.asked) > self._learned:
+            self._learn()
+
     def _learn(self) -> None:
         setting, crowd = self.setting, self.setting.config.annotator.crowd
         if crowd is not None and crowd.method != "majority":
             self.answers = aggregate(self.votes, self.voters, crowd.method, self._entropy).labels
         known = self.answers >= 0
         self.learner.fit(setting.ids[self.asked[known]], self.answers[known])
+        self._learned = len(self.asked)
         available = self._left & (setting.arrival <= self.spent / setting.config.budget)
         self.offer.renew(available, self.learner, self._generator("offer"))
         self._consider_stopping()

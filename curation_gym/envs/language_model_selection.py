@@ -137,13 +137,15 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         return tuple(self.score_weights) if self.config.vector_reward else ()
 
     def _state(self) -> tuple[Column, ...]:
+        # By what a step has to spend; what costs more than the budget can't be bought.
+        price = Column("price", self.config.budget / self.config.horizon, high=self.config.horizon)
         of_domain = (Column("domain_share"), Column("domain_perplexity", _MOST_CHANGE, -1))
         rise = MOST_RISE if UTILITY in self._corrected else 0.0
         refined = {name: Column(f"refined_{name}") for name in self._corrected}
         if rise:
             refined[UTILITY] = Column(f"refined_{UTILITY}", low=-rise, high=1 + rise)
         worth = Column("worth", low=-rise, high=1 + rise)
-        return (*super()._state(), *of_domain, worth, Column("rank"), *refined.values())
+        return (*super()._state(), price, *of_domain, worth, Column("rank"), *refined.values())
 
     @property
     def _corrected(self) -> list[str]:
@@ -164,7 +166,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def audited(self, row: int = 0) -> list[int]:
         """Pool ids whose human label was revealed in a row's episode."""
         audits = self._audits[row]
-        return [] if audits is None else list(audits.known)
+        return [] if audits is None else audits.revealed
 
     # --------------------------------------------------------------- dynamics
     def step(
@@ -263,19 +265,20 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         domain = self.pool.domain[ids]
         share = self._spent_on / np.maximum(self._spent_on.sum(1, keepdims=True), 1)
         change = np.stack([self._lost(row) for row in range(self.num_envs)])
-        state[..., 2] = share[rows, domain]
-        state[..., 3] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
-        seen = {name: self._signal(name, rows[:, 0], step) for name in (*self.score_weights, *self._corrected)}
-        state[..., 4] = sum(self._weights[:, [i]] * seen[name] for i, name in enumerate(self.score_weights))
         price = self.document_tokens[ids]
-        state[..., 5] = cost_ahead(state[..., 4], price) / price.sum(-1, keepdims=True)
-        for column, name in enumerate(self._corrected, 6):
+        state[..., 2] = np.minimum(price, self.config.budget) / (self.config.budget / self.config.horizon)
+        state[..., 3] = share[rows, domain]
+        state[..., 4] = np.clip(change[rows, domain] / _MOST_CHANGE, -1, 1)
+        seen = {name: self._signal(name, rows[:, 0], step) for name in (*self.score_weights, *self._corrected)}
+        state[..., 5] = sum(self._weights[:, [i]] * seen[name] for i, name in enumerate(self.score_weights))
+        state[..., 6] = cost_ahead(state[..., 5], price) / price.sum(-1, keepdims=True)
+        for column, name in enumerate(self._corrected, 7):
             state[..., column] = seen[name]
 
     def _hide(self, out: Arrays) -> None:
         super()._hide(out)
         if "signals" in self.config.hide:  # and what is made of them
-            out["item"][..., self._dynamic.start + 4 : self._dynamic.stop] = 0
+            out["item"][..., self._dynamic.start + 5 : self._dynamic.stop] = 0
 
     def _observe(self, out: Arrays) -> None:
         super()._observe(out)
@@ -318,14 +321,15 @@ class LanguageModelSelectionEnv(CurationEnv):
     ## Observation space
     | key | columns |
     |---|---|
-    | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, domain_share, |
+    | item (n_items, n_features) | embedding, signals (by name), novelty, freshness, price, domain_share, |
     | | domain_perplexity, worth, rank, refined_NAME of each corrected signal, domain (one-hot), log_length |
     | context (7 + objectives,) | budget_left (tokens), steps_left, pace; of the model: loss (mean of the last |
     | | updates, by ln V), toxicity, relative_perplexity (mean over domains, by that at the start), preference: by the |
     | | last probe, 0 where it isn't measured; weight of each objective |
     | mask (n_items,) | 1 |
 
-    pace, novelty and freshness are as in ScoreSelection-v0. domain_share is the share of the candidate's domain among
+    pace, novelty and freshness are as in ScoreSelection-v0, freshness by ``weights``, also where weights are drawn.
+    price is what the candidate costs, by budget / horizon. domain_share is the share of the candidate's domain among
     the tokens selected so far, domain_perplexity the change since the start of the log-perplexity of its clean text.
     worth is R(d) below: what a token of the candidate adds to the composite, by the weights of the episode and the
     signals as corrected so far; rank is the share, of what the candidates of the step cost, of those of greater worth.

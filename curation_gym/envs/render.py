@@ -72,7 +72,7 @@ def render_arms(
     task = env.task
     pulls, labels = ledger.pulls[row], ledger.labels[row]
     mean = np.where(pulls > 0, ledger.mean[row], np.nan)
-    last = int(np.argmax(ledger.last_pull[row])) if step else -1
+    last = int(np.argmax(ledger.last_pull[row])) if np.isfinite(ledger.last_pull[row]).any() else -1
     title = f"{task.env_id}  step {step}"
     gauges = [
         (f"{task.budget_unit} spent by arms", float(labels.sum()), float(task.budget)),

@@ -126,7 +126,7 @@ class RottingArmsVectorEnv(CurationVectorEnv):
         chosen = np.flatnonzero(valid)
         self._ledger.record(rows[chosen], actions[chosen], reward[chosen], step[chosen])
         self._step[rows] += 1
-        self._total[rows] += mean
+        self._total[rows] += reward
         info = {"raw_reward": reward, "mean_reward": mean, "invalid": ~valid}
         return reward, self._step[rows] >= self.config.horizon, info
 
@@ -251,7 +251,7 @@ class RottingArmsEnv(CurationEnv):
     | payoff | (0.3, 1.0) | a_d ~ U(low, high), within [0, 1] |
     | half_life | (5, 50) | pulls after which an arm pays half, log-uniform; null: arms never wear out |
     | rise | 0 | payoff is multiplied by 1 − exp(−(n+1)/r_d), r_d ~ rise · U(0.5, 1.5); 0: no rise |
-    | late_arms | 0 | how many arms arrive at a step drawn from 1 … horizon/2 |
+    | late_arms | 0 | how many arms arrive at a step drawn from 1 … horizon/2 − 1 |
     | noise | gaussian | gaussian (clipped at 4σ), bernoulli (pays 1 with the payoff as probability) or none |
     | noise_scale | 0.1 | σ of gaussian noise |
     | means | null | fixed a_d instead of drawn ones |

@@ -183,8 +183,8 @@ class SelectionVectorEnv(CurationVectorEnv):
         return ()
 
     def _mean_price(self) -> float:
-        """Of a candidate."""
-        return 1.0
+        """Of an item."""
+        return float(self._price.mean())
 
     def _prices(self, rows: Rows, step: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each item of the rows' steps costs of the budget, at least 1: (len(rows), items)."""

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from curation_gym.envs.base import CurationVectorEnv
+from curation_gym.envs.base import ActionError, CurationVectorEnv
 from curation_gym.evaluation.statistics import area_under_curve
 from curation_gym.policy import Policy, PolicyError
 from curation_gym.scenario import Metric
@@ -156,7 +156,7 @@ def _rollout(
             raise PolicyError(f"policy {_name(policy)} failed to predict: {type(error).__name__}: {error}") from error
         try:
             observation, _, terminated, truncated, info = core.step(actions)
-        except ValueError as error:
+        except ActionError as error:
             raise PolicyError(f"policy {_name(policy)}: {error}") from error
         for key, total in totals.items():
             if key in info:

@@ -13,7 +13,7 @@ from curation_gym.learners.language_model import LanguageModelLearner, ModelAndT
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.learners.training import seeded
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
-from curation_gym.pools.common import cache_directory, content_hash, progress
+from curation_gym.pools.common import cache_directory, code_digest, content_hash, progress
 from curation_gym.pools.corpus import TOKENIZER
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest
@@ -51,9 +51,8 @@ def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | N
         texts: in any order that is always the same.
         tokenizer: as ``tokenizers.Tokenizer.from_str`` reads it; None: byte-level BPE is trained on the texts.
     """
-    versions = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
     content = bytes_digest(content_hash(text.encode("utf-8", "surrogatepass") for text in texts).tobytes())
-    key = f"{config.model_dump_json()} {content} {tokenizer} {versions}"
+    key = f"{config.model_dump_json()} {content} {tokenizer} {pretraining_versions()}"
     path = cache_directory() / "models" / f"gpt-neox-{bytes_digest(key.encode())[:16]}"
     if path.exists():
         return path
@@ -71,6 +70,13 @@ def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | N
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return path
+
+
+def pretraining_versions() -> dict[str, str]:
+    """What a model depends on besides its texts and configuration: packages, and the code that trains it."""
+    code = code_digest("learners/base_model.py", "learners/language_model*.py", "learners/training.py")
+    versions = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
+    return versions | {"pre-training": code}
 
 
 def _untrained(config: BaseModelConfig, tokenizer_json: str) -> tuple[Any, Any]:

@@ -63,7 +63,7 @@ def long_tail(pool: Pool, change: LongTail, rng: np.random.Generator) -> Pool:
     return rows_of(pool, np.sort(np.concatenate(kept)))
 
 
-class NearDuplicates(Config):
+class NearCopies(Config):
     """Samples that are almost the same as another: more train samples, each a changed copy of one that is there.
 
     A copy's signals, domain and hidden columns are the original's, so rarely a change makes a label wrong. In a pool of
@@ -86,14 +86,14 @@ class NearDuplicates(Config):
     noise: float = Field(0.1, gt=0)
 
     @model_validator(mode="after")
-    def _enough_originals(self) -> "NearDuplicates":
+    def _enough_originals(self) -> "NearCopies":
         if self.share > self.copies:
             raise ValueError(f"share must be at most copies = {self.copies}, actual value: {self.share}")
         return self
 
 
-def near_duplicates(pool: Pool, change: NearDuplicates, rng: np.random.Generator, encoding: Encoding) -> Pool:
-    """See :class:`NearDuplicates`."""
+def near_copies(pool: Pool, change: NearCopies, rng: np.random.Generator, encoding: Encoding) -> Pool:
+    """See :class:`NearCopies`."""
     train = pool.ids("train")
     n = int(np.ceil(change.share * len(train)))
     originals = rng.choice(train, -(-n // change.copies), replace=False)
@@ -139,12 +139,13 @@ def out_of_scope(pool: Pool, change: OutOfScope) -> Pool:
     remain = [code for code, name in enumerate(pool.class_names) if name not in change.classes]
     if len(remain) < 2:
         raise PoolError(f"out_of_scope must leave at least 2 classes, actual number: {len(remain)}")
-    renumbered = np.full(len(pool.class_names) + 1, -1, np.int32)  # the last entry is what label −1 stays
+    label = pool.hidden["label"]
+    renumbered = np.full(len(pool.class_names), -1, np.int32)
     renumbered[remain] = np.arange(len(remain))
     return rows_of(
         pool,
         np.arange(len(pool)),
-        hidden={**pool.hidden, "label": renumbered[pool.hidden["label"]]},
+        hidden={**pool.hidden, "label": np.where(label < 0, -1, renumbered[label])},
         class_names=tuple(pool.class_names[code] for code in remain),
     )
 

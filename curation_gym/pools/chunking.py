@@ -10,7 +10,6 @@ from tokenizers import ByteLevelBPETokenizer, Tokenizer
 
 from curation_gym.config import Config
 from curation_gym.pools.storage import PoolError
-from curation_gym.signals.encoders import model_path
 
 END_OF_TEXT = "<|endoftext|>"
 _ENCODED_AT_ONCE = 1024
@@ -58,15 +57,12 @@ def make_tokenizer(config: TokenizerConfig, train: Iterable[str]) -> Tokenizer:
             train, config.vocabulary, special_tokens=[END_OF_TEXT], show_progress=sys.stderr.isatty()
         )
         return Tokenizer.from_str(trained.to_str())
-    from transformers import AutoTokenizer
+    from curation_gym.signals.pretrained import ModelError, load_pretrained  # only here torch is needed
 
     try:
-        loaded: Any = AutoTokenizer.from_pretrained(model_path(config.model))
-    except (OSError, ValueError) as error:
-        raise PoolError(
-            f"transformers can't load a tokenizer from {config.model!r}: {error}. Name a local directory, or a hub id "
-            "while online (or in the hub's cache)"
-        ) from error
+        loaded = load_pretrained("AutoTokenizer", config.model)
+    except ModelError as error:
+        raise PoolError(str(error)) from error
     if not loaded.is_fast:
         raise PoolError(f"the tokenizer {config.model!r} has no fast form (tokenizer.json); name another")
     tokenizer: Tokenizer = loaded.backend_tokenizer

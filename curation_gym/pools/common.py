@@ -76,10 +76,14 @@ def coverage_columns(
 
 def code_versions(*distributions: str) -> dict[str, str]:
     """Versions of the named distributions, and a digest of this package's own code that makes pools."""
-    package = Path(__file__).parents[1]
-    files = sorted([*(package / "pools").glob("*.py"), *(package / "signals").glob("*.py")])
-    own = bytes_digest(*(file.read_bytes() for file in files))
+    own = code_digest("pools/*.py", "signals/*.py")
     return {name: version(name) for name in distributions} | {"curation-gym": f"{version('curation-gym')}+{own}"}
+
+
+def code_digest(*patterns: str) -> str:
+    """Of this package's files that match, relative to it."""
+    package = Path(__file__).parents[1]
+    return bytes_digest(*(path.read_bytes() for pattern in patterns for path in sorted(package.glob(pattern))))
 
 
 def progress(items: Sequence[T], description: str) -> Iterable[T]:

@@ -103,6 +103,10 @@ def signal_versions(signals: Iterable[SignalConfig]) -> dict[str, str]:
                     versions |= encoder_version(signal.encoder)
             case PerplexitySignal():
                 versions |= {key: value for source in signal.train for key, value in reference_version(source).items()}
+                if not isinstance(signal.model, str):
+                    from curation_gym.learners.base_model import pretraining_versions  # only here torch is needed
+
+                    versions |= pretraining_versions()
             case TransformerSignal() | ServiceSignal() | CallableSignal() if signal.calibration is not None:
                 sources = signal.calibration.on
         for source in sources:

@@ -11,14 +11,14 @@ from curation_gym.pools.changes import (
     Drift,
     Junk,
     LongTail,
-    NearDuplicates,
+    NearCopies,
     NewDomain,
     OutOfScope,
     WithoutDomains,
     drift,
     junk,
     long_tail,
-    near_duplicates,
+    near_copies,
     new_domain,
     out_of_scope,
     rows_of,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from curation_gym.pools.build import PoolSource
 
 ChangeConfig = Annotated[
-    LongTail | NearDuplicates | OutOfScope | Junk | Drift | NewDomain | WithoutDomains, Field(discriminator="kind")
+    LongTail | NearCopies | OutOfScope | Junk | Drift | NewDomain | WithoutDomains, Field(discriminator="kind")
 ]
 
 
@@ -89,8 +89,8 @@ def build(config: VariantConfig, pool: Pool) -> Pool:
         match change:
             case LongTail():
                 pool = long_tail(pool, change, rng)
-            case NearDuplicates():
-                pool = near_duplicates(pool, change, rng, encoding)
+            case NearCopies():
+                pool = near_copies(pool, change, rng, encoding)
             case OutOfScope():
                 pool = out_of_scope(pool, change)
             case Junk():

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from curation_gym.signals.encoders import model_path
+from curation_gym.signals.pretrained import ModelError, default_device, load_pretrained
 from curation_gym.signals.scores import ScoreError
 
 
@@ -30,24 +30,16 @@ class PerplexityScorer:
     """
 
     def __init__(self, model: str, *, batch_size: int = 32, max_length: int | None = None) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        if not sys.stderr.isatty():
-            logging.disable_progress_bar()
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(model_path(model))
-            self._model: Any = AutoModelForCausalLM.from_pretrained(model_path(model)).float().eval()
-        except (OSError, ValueError) as error:
-            raise ScoreError(
-                f"transformers can't load a causal language model from {model!r}: {error}. Name a local directory, or "
-                "a hub id while online (or in the hub's cache)"
-            ) from error
+            self._tokenizer: Any = load_pretrained("AutoTokenizer", model)
+            self._model: Any = load_pretrained("AutoModelForCausalLM", model).float().eval()
+        except ModelError as error:
+            raise ScoreError(str(error)) from error
         tokens = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
         self._begin = next((token for token in tokens if token is not None), None)
         if self._begin is None:
             raise ScoreError(f"the tokenizer of {model!r} has no token for the beginning or the end of a text")
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = default_device()
         self._model.to(self._device)
         longest = getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
         self._room = min(max_length or sys.maxsize, longest - 1)

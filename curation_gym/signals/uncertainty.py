@@ -197,15 +197,6 @@ def measures(probabilities: Probabilities, names: Sequence[str]) -> NDArray[np.f
     return np.stack([getattr(ensemble, name) for name in names])
 
 
-def all_measures(probabilities: Probabilities) -> NDArray[np.floating]:
-    """Every measure at once, shape (len(MEASURES), samples) in their order.
-
-    Raises:
-        ValueError: when the shape isn't (members, samples, classes).
-    """
-    return measures(probabilities, tuple(MEASURES))
-
-
 class _Ensemble:
     """The measures of one set of predictions, and what they share; each is computed when first asked for."""
 

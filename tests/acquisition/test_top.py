@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation_gym.acquisition import above, best, top_percentile
+from curation_gym.acquisition import best, passes
 from tests.acquisition.inputs import law
 
 # Few different values, so that there are ties
@@ -22,35 +22,28 @@ def test_best_are_the_highest_by_score_then_priority(scores: np.ndarray, n: int,
 
 
 @law
-@given(scores_with_ties, st.floats(-4, 4))
-def test_above_is_strict_and_sorted(scores: np.ndarray, threshold: float) -> None:
-    expected = sorted((i for i in range(len(scores)) if scores[i] > threshold), key=lambda i: (-scores[i], i))
-    assert above(scores, threshold).tolist() == expected
-
-
-@law
-@given(scores_with_ties, st.floats(0, 100))
-def test_a_percentile_leaves_what_is_not_below_it(scores: np.ndarray, q: float) -> None:
-    chosen = top_percentile(scores, q).tolist()
+@given(scores_with_ties, st.floats(0, 100), st.floats(-4, 4))
+def test_who_passes_is_not_below_the_percentile_nor_the_threshold(
+    scores: np.ndarray, percentile: float, threshold: float
+) -> None:
+    passing = passes(scores, percentile, threshold)
+    assert passing.shape == scores.shape
     if not len(scores):
-        assert chosen == []
         return
     ranked = sorted(scores)
-    at = q / 100 * (len(ranked) - 1)
+    at = percentile / 100 * (len(ranked) - 1)
     low, high = ranked[int(at)], ranked[min(int(at) + 1, len(ranked) - 1)]
-    sure = [i for i in range(len(scores)) if scores[i] >= high]
-    assert set(sure) <= set(chosen)
-    assert all(scores[i] >= low for i in chosen)
-    assert chosen == sorted(chosen, key=lambda i: (-scores[i], i))
+    assert passing[scores >= max(high, threshold)].all()
+    assert not passing[(scores < low) | (scores < threshold)].any()
 
 
 def test_known_cases() -> None:
     scores = np.array([0.1, 0.9, 0.5, 0.9, 0.3])
-    assert top_percentile(scores, 100).tolist() == [1, 3]
-    assert top_percentile(scores, 50).tolist() == [1, 3, 2]
-    assert top_percentile(scores, 0).tolist() == [1, 3, 2, 4, 0]
-    assert above(scores, 0.9).tolist() == []
-    assert above(scores, 0.3).tolist() == [1, 3, 2]
+    assert np.flatnonzero(passes(scores, 99.9)).tolist() == [1, 3]
+    assert np.flatnonzero(passes(scores, 50)).tolist() == [1, 2, 3]
+    assert passes(scores).all()
+    assert np.flatnonzero(passes(scores, threshold=0.3)).tolist() == [1, 2, 3, 4]
+    assert not passes(scores, threshold=0.95).any()
     assert best(np.array([1.0, np.inf, 1.0]), np.array([0.0, 0.0, 1.0]), 2).tolist() == [1, 2]
 
 
@@ -59,9 +52,9 @@ def test_bad_input_is_named() -> None:
         best(np.array([1.0, np.nan]), np.ones(2), 1)
     with pytest.raises(ValueError, match="must be as long, actual lengths: 2 and 3"):
         best(np.ones(2), np.ones(3), 1)
-    with pytest.raises(ValueError, match=r"q must be in \[0, 100\], actual value: 101"):
-        top_percentile(np.ones(2), 101)
+    with pytest.raises(ValueError, match=r"percentile must be in \[0, 100\], actual value: 101"):
+        passes(np.ones(2), 101)
     with pytest.raises(ValueError, match="threshold must be a number, actual value: nan"):
-        above(np.ones(2), float("nan"))
+        passes(np.ones(2), threshold=float("nan"))
     with pytest.raises(ValueError, match="actual value at position 0: nan"):
-        above(np.array([np.nan]), 0.5)
+        passes(np.array([np.nan]))

@@ -18,14 +18,14 @@ from curation_gym.pools.changes import (
     Encoding,
     Junk,
     LongTail,
-    NearDuplicates,
+    NearCopies,
     NewDomain,
     OutOfScope,
     WithoutDomains,
     drift,
     junk,
     long_tail,
-    near_duplicates,
+    near_copies,
     new_domain,
     out_of_scope,
     without_domains,
@@ -152,8 +152,8 @@ def distance(one: str, other: str) -> int:
 
 
 def test_near_duplicates_are_new_texts_one_edit_away_from_theirs(text_pool: Pool, encoding: Encoding) -> None:
-    change = NearDuplicates(kind="near_duplicates", share=0.5, copies=4)
-    more = near_duplicates(text_pool, change, generator(), encoding)
+    change = NearCopies(kind="near_duplicates", share=0.5, copies=4)
+    more = near_copies(text_pool, change, generator(), encoding)
     assert_untouched(text_pool, more)
     n = len(text_pool)
     assert rows(more, np.arange(n)) == rows(text_pool, np.arange(n))
@@ -174,8 +174,8 @@ def test_near_duplicates_are_new_texts_one_edit_away_from_theirs(text_pool: Pool
 
 def test_more_edits_go_further(text_pool: Pool, encoding: Encoding) -> None:
     def similarity(edits: int) -> float:
-        change = NearDuplicates(kind="near_duplicates", share=0.3, copies=1, edits=edits)
-        more = near_duplicates(text_pool, change, generator(), encoding)
+        change = NearCopies(kind="near_duplicates", share=0.3, copies=1, edits=edits)
+        more = near_copies(text_pool, change, generator(), encoding)
         n = len(text_pool)
         return float((more.embeddings[n:] @ text_pool.embeddings.T).max(1).mean())
 
@@ -189,8 +189,8 @@ def no_encoding() -> None:
 def test_near_duplicates_of_what_is_no_text_are_near_in_the_embedding() -> None:
     pool = labelled_pool()
     pool = Pool(pool.embeddings * [1, 10, 100], hidden=pool.hidden, split=pool.split, class_names=CLASSES)
-    change = NearDuplicates(kind="near_duplicates", share=0.5, copies=4, noise=0.005)
-    more = near_duplicates(pool, change, generator(), no_encoding)
+    change = NearCopies(kind="near_duplicates", share=0.5, copies=4, noise=0.005)
+    more = near_copies(pool, change, generator(), no_encoding)
     n = len(pool)
     np.testing.assert_array_equal(more.embeddings[:n], pool.embeddings)
     train = pool.ids("train")

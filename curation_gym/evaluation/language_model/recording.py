@@ -21,7 +21,9 @@ from curation_gym.evaluation.language_model.judges import EvaluationError, Judge
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.statistics import Estimate
 from curation_gym.files import write_text
-from curation_gym.pools.registry import FORMATS, DataReference, model_version, reference_version
+from curation_gym.judge import Judge as SavedJudge
+from curation_gym.judge import JudgeError
+from curation_gym.pools.registry import FORMATS, DataReference, model_version, reference_version, scorer_version
 from curation_gym.pools.storage import PoolError
 from curation_gym.provenance import provenance
 from curation_gym.signals.encoders import EncoderError
@@ -69,8 +71,8 @@ class Run:
     def judge(self, name: str, label: str | None) -> Judge:
         """The judge that an option names."""
         judge = load_judge(name, label, batch_size=self.options["batch_size"], device=self.options["device"])
-        if isinstance(judge, TransformerScorer):
-            self._versions |= model_version(name)
+        saved = isinstance(judge, TransformerScorer | SavedJudge)
+        self._versions |= model_version(name) if saved else scorer_version(name)
         return judge
 
     def limited(self, rows: Sequence[T]) -> list[T]:
@@ -108,7 +110,7 @@ class Run:
 @contextmanager
 def recorded(metric: str, options: Mapping[str, Any]) -> Iterator[Run]:
     """A run whose result is written and shown at the end; what is wrong with the input is one plain message."""
-    with exits(EvaluationError, ModelError, EncoderError, PoolError, ConfigError, OSError):
+    with exits(EvaluationError, JudgeError, ModelError, EncoderError, PoolError, ConfigError, OSError):
         run, start = Run(metric, options), time.monotonic()
         yield run
         path = run.write(time.monotonic() - start)
