@@ -19,10 +19,11 @@ from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.scenario import Scenario
 from experiments import options
 from experiments.changes import FROM_SCRATCH, Change, changed
-from experiments.dynacure import SCENARIO, WEIGHED, judged_seeds, scenario_of
+from experiments.dynacure import WEIGHED
 from experiments.dynacure_report import add_missing
 from experiments.dynacure_results import BASE, MAIN_POINT, OURS, SPENT, CorpusResults
 from experiments.dynacure_runs import Run, judge_of, judged_by, judged_run
+from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.policies import POLICIES
 from experiments.report import Report
 from experiments.study import Study, StudyError

@@ -24,10 +24,10 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments import options
-from experiments.dynacure import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_report import add_missing, headline, who
 from experiments.dynacure_results import BASE, CorpusResults
 from experiments.dynacure_runs import judge_of, judged_by, judgement
+from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.report import Report
 from experiments.study import Study, tidy
 

@@ -11,7 +11,7 @@ other seeds. Prompts and clean texts are of another draw since, but what a domai
 280 of the 300 clean tweets, and half of the clean forum posts.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -23,15 +23,15 @@ from curation_gym.console import say
 from curation_gym.envs.language_model_selection import OBJECTIVES
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.policy import policy_class
-from curation_gym.scenario import Scenario, load_scenario, merged
-from curation_gym.seeding import seeds_for
+from curation_gym.scenario import Scenario
 from curation_gym.task import Task
 from experiments import options
 from experiments.changes import AS_WRITTEN, changed
-from experiments.corpora import CORPORA, PROBES, cut_by
-from experiments.dynacure_report import add_corpus, print_headline
-from experiments.dynacure_results import BASE, FREE_POINT, MAIN_POINT, PRICE, SPENT
+from experiments.corpora import CORPORA
+from experiments.dynacure_report import add_corpus, headline, hypervolumes, print_headline
+from experiments.dynacure_results import BASE, FREE_POINT, MAIN_POINT, PRICE, SPENT, CorpusResults
 from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, WRITTEN, Run, judge_of, judged_by, judged_run
+from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_tuning import (
     ASKED,
     ROLES,
@@ -47,12 +47,13 @@ from experiments.dynacure_tuning import (
     units_of,
     weighted,
 )
+from experiments.leaderboard import TRAINING
 from experiments.policies import resolve
 from experiments.report import Report
 from experiments.study import Failure, Study
+from experiments.tracking import Tracker
 from experiments.units import MASTER, Entrant, prepare, settings, train
 
-SCENARIO = "dynacure"
 POLICIES = {
     "none": "random",
     "stratified": "baselines.domain_rule:EqualShares",
@@ -89,25 +90,6 @@ WEIGHTS = [
     for safety in (0.45, 0.6, 0.7, 0.75, 0.8, 0.85)
     for alignment in (0.0, 0.1)
 ]
-EPISODE: dict[str, Any] = {
-    "n_items": 32,
-    "horizon": 128,
-    "budget": 40_000,
-    "refinement": {"every": 16, "size": 160, "gain": 5.0, "carry": 0.25},
-    "probes": PROBES | {"every": 64, "prompts": 64, "clean": 64, "pairs": 64},
-}
-"""Of training and tuning, begun at the base model."""
-JUDGED: dict[str, Any] = {
-    "horizon": 1280,
-    "budget": 400_000,
-    "fine_tuning": {"learning_rate": 0.001},
-    "refinement": {"size": 16},
-    "probes": {"prompts": 32, "pairs": 16},  # twenty times an episode, where they only tell how the model is doing
-}
-"""Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
-1,280 texts at most, the same ones as in an episode of training."""
-SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960, "budget": 300_000}}
-"""Of what is judged, where the corpus is shorter."""
 SEEDS, QUICK_SEEDS, QUICK_WEIGHTS = 5, 2, 2
 TRIALS, QUICK_TRIALS = 64, 4
 """Short episodes in which thresholds and shares are tried: as many as those in which a learned policy trains models."""
@@ -130,6 +112,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Curate, fine-tune, judge."""
     with options.exits():
@@ -167,41 +150,11 @@ def main(
         for scenario in scenarios:
             rows = results[results["scenario"] == scenario.name]
             add_corpus(report, rows, scenario.name, {name: choices_of(rows, name) for name in policies})
+        if track:
+            _track(study, results)
         print_headline(results)
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)
-
-
-def judged_seeds(n: int) -> list[int]:
-    """Seeds of the episodes, fine-tuning and samples that are judged; those of runs 0 and 1 were looked at while the
-    study was designed."""
-    return seeds_for(MASTER, "evaluation", run=2, n=n)
-
-
-def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Scenario:
-    """The scenario on a corpus of :data:`experiments.corpora.CORPORA`.
-
-    Its arguments are those of the packaged scenario, of :data:`EPISODE` and :data:`JUDGED`; what another scenario says
-    holds instead.
-
-    Raises:
-        ConfigError: for an unknown corpus.
-    """
-    if corpus not in CORPORA:
-        raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
-    scenario = load_scenario(config)
-    whole = {} if quick else JUDGED | SHORTER.get(corpus, {})
-    packaged = load_scenario(SCENARIO)
-    kwargs, evaluation = merged(packaged.kwargs, EPISODE), merged(packaged.overrides.evaluation, whole)
-    if scenario != packaged:
-        kwargs, evaluation = merged(kwargs, scenario.kwargs), merged(evaluation, scenario.overrides.evaluation)
-        evaluation = {name: value for name, value in evaluation.items() if kwargs.get(name, value) is not None}
-    model = kwargs.get("language_model")
-    pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
-    kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
-    overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
-    scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
-    return options.sized(scenario, quick)
 
 
 def _chosen(names: list[str] | None) -> dict[str, str]:
@@ -312,6 +265,17 @@ def _short(scenario: Scenario, name: str, target: str, task: Task, n: int) -> li
 def _whole(results: pd.DataFrame, scenario: Scenario, name: str, target: str, n: int) -> list[Trials]:
     """Of those, the promising ones."""
     return in_parts(scenario, name, target, WHOLE, list(promising(results, name, POINTS.values()).items()), n)
+
+
+def _track(study: Study, results: pd.DataFrame) -> None:
+    """What every policy comes to, and the returns of training."""
+    with Tracker.of(study, group=study.name) as tracker:
+        for corpus, rows in results.groupby("scenario", sort=False):
+            for row in rows[rows["metric"] == TRAINING].itertuples():
+                tracker.log({f"{corpus}/{TRAINING}/{row.policy}": row.value}, row.step)
+            if (r := CorpusResults(rows)).seeds:
+                tracker.log_table(f"{corpus}/headline", headline(r))
+                tracker.log_table(f"{corpus}/hypervolumes", hypervolumes(r))
 
 
 def choices_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:

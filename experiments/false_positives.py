@@ -28,9 +28,9 @@ from curation_gym.policy import Policy
 from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
 from experiments import options
-from experiments.dynacure import judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
+from experiments.dynacure_scenario import judged_seeds
 from experiments.report import Report
 from experiments.study import tidy
 from experiments.umc_report import shown

@@ -28,7 +28,7 @@ from curation_gym.learners.base_model import model_of
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.scenario import load_scenario
 from experiments import options
-from experiments.dynacure import SCENARIO, scenario_of
+from experiments.dynacure_scenario import SCENARIO, scenario_of
 from experiments.report import Report
 from experiments.study import Study, tidy
 

@@ -20,9 +20,9 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from experiments import figures, options
-from experiments.dynacure import judged_seeds
 from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import act, policy_for
+from experiments.dynacure_scenario import judged_seeds
 from experiments.report import Report
 from experiments.study import tidy
 from experiments.umc_report import shown

@@ -27,9 +27,10 @@ from experiments import options, umc_page
 from experiments.publish import RESULTS
 from experiments.publish import publish as put
 from experiments.study import Study, StudyError
+from experiments.tracking import Tracker
 from experiments.umc_campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
 from experiments.umc_page import ABLATED, SCENARIOS
-from experiments.umc_report import BASE, ScenarioResults, headline, scenario_page, summary
+from experiments.umc_report import BASE, ScenarioResults, band, headline, scenario_page, summary
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
 
 MASTER = 0
@@ -63,6 +64,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Spend the same budget by every strategy, and compare what it bought."""
     with options.exits():
@@ -91,6 +93,8 @@ def main(
                 say(f"{each.name} has no report, {BASE} isn't complete: see 'failures' in {study.out}/manifest.json")
                 continue
             results.append(result)
+            if track:
+                _track(study, result)
             if publish and not failed:
                 put(study.out, f"{'ablations_' if ablations else ''}{each.name}")
                 if any(RESULTS.glob("umc_*.parquet")):
@@ -203,6 +207,16 @@ def _run(
     page = scenario_page(result).add_heading("How this was measured").add_code(command)
     say(f"report: {page.write(study.out)}")
     return result, status
+
+
+def _track(study: Study, r: ScenarioResults) -> None:
+    """The headline, and every strategy's mean test accuracy by labels spent."""
+    with Tracker.of(study, group=study.name) as tracker:
+        tracker.log_table("headline", headline(r))
+        for strategy in r.strategies:
+            labels, mean, *_ = band(r, strategy)
+            for step, value in zip(labels, mean, strict=True):
+                tracker.log({f"{r.name}/test_accuracy/{strategy}": float(value)}, int(step))
 
 
 def _core(scenario: Scenario) -> AnnotationAllocationVectorEnv:

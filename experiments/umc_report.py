@@ -240,7 +240,7 @@ def scenario_page(r: ScenarioResults) -> Report:
     page.add_table(headline(r))
     main = [s for s in r.strategies if s not in ABLATIONS]
     color = figures.colors(r.strategies)
-    panels = {r.name: {s: _band(r, s) for s in main}}
+    panels = {r.name: {s: band(r, s) for s in main}}
     page.add_figure(
         figures.curve_plot(panels, color, "labels spent", "test accuracy", targets=[r.target(), r.target(HALFWAY)]),
         f"curves-{r.name}",
@@ -260,7 +260,8 @@ def scenario_page(r: ScenarioResults) -> Report:
     return page.add_table(quality(r), "At the end of the budget.")
 
 
-def _band(r: ScenarioResults, strategy: str) -> tuple[NDArray[np.float64], ...]:
+def band(r: ScenarioResults, strategy: str) -> figures.Band:
+    """Mean test accuracy by labels spent, with its interval."""
     curves = r.curves(strategy)
     begin = max(steps[0] for steps, _ in curves)
     grid = np.unique(np.concatenate([steps for steps, _ in curves]))

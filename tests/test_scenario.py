@@ -58,6 +58,8 @@ def test_overrides_merge_key_by_key() -> None:
 def test_what_is_recorded() -> None:
     curve = Metric(name="area", info="test_accuracy", aggregate="area")
     assert Scenario(name="x", env="e").recorded == ()
+    summed = Metric(name="composite_return", info="composite", aggregate="sum")
+    assert Scenario(name="x", env="e", metric=summed).recorded == ("composite",), "only returns are told without"
     assert Scenario(name="x", env="e", metric=curve, curves=("loss", "test_accuracy")).recorded == (
         "test_accuracy",
         "loss",

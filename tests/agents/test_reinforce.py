@@ -106,6 +106,20 @@ def test_the_gradient_is_that_of_the_log_probability_times_the_advantage() -> No
         np.testing.assert_allclose(weight.grad, steps[4096][name], atol=1e-5)
 
 
+def test_where_entropy_has_no_closed_form_it_is_estimated_by_what_was_drawn() -> None:
+    chosen = scenario("AnnotationAllocation-v0", action="soft", criteria=["random", "margin"], budget=60, batch=20)
+    model = collected(ReinforceAgent, chosen)
+    credit(model)
+    batch = next(iter(model.rollout_buffer.get(4096)))
+    losses = {}
+    for model.ent_coef in (0.0, 0.5):
+        losses[model.ent_coef] = model._loss(batch).item()
+    _, log_prob, entropy = model.policy.evaluate_actions(batch.observations, batch.actions)
+    assert entropy is None
+    expected = 0.5 * log_prob[batch.advantages != 0].sum().item()
+    assert losses[0.5] - losses[0.0] == pytest.approx(expected, rel=1e-3)
+
+
 def test_dvrl_credits_every_choice_with_performance_minus_its_moving_average() -> None:
     model = collected(DVRLAgent, SCORE, window=4)
     assert isinstance(model, DVRL)

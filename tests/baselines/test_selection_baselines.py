@@ -261,20 +261,20 @@ def test_what_a_domain_has_no_room_for_goes_to_the_others(total: float, shares: 
 
 
 def test_the_rule_per_domain_counts_tokens_where_the_budget_does(task: Task) -> None:
-    columns = (*task.item, Column("log_length", 5.0))
+    columns = (*task.item, Column("price", 5.0, high=100))
     in_tokens = replace(task, item=columns, budget=400, budget_unit="tokens")
-    item = np.hstack([seen(task, safety=[1.0] * 6, **DOMAINS)["item"], np.full((6, 1), np.log1p(24) / 5, np.float32)])
+    item = np.hstack([seen(task, safety=[1.0] * 6, **DOMAINS)["item"], np.full((6, 1), 25 / 5, np.float32)])
     observation = {"item": item, "context": np.array([1, 1, 1], np.float32), "mask": np.ones(6, np.int8)}
     p, _ = DomainRule(in_tokens, share_a=1, share_b=1, share_c=2).predict(observation)
     np.testing.assert_allclose(p, [0.5, 0.5, 1, 0.5, 0.5, 1], rtol=1e-5)  # 100 tokens a step, 25 a text
 
 
 def test_what_is_ranked_or_stratified_costs_tokens_where_the_budget_does(task: Task) -> None:
-    columns = (*task.item, Column("log_length", 5.0))
+    columns = (*task.item, Column("price", 5.0, high=100))
     in_tokens = replace(task, item=columns, budget=400, budget_unit="tokens")  # 100 a step
     tokens = np.array([60, 10, 60, 30, 20, 20])
     item = scored(task, SCORES, **DOMAINS)["item"]
-    item = np.hstack([item, (np.log1p(tokens - 1) / 5).astype(np.float32)[:, None]])
+    item = np.hstack([item, (tokens / 5).astype(np.float32)[:, None]])
     observation = {"item": item, "context": np.ones(3, np.float32), "mask": np.array([1, 1, 1, 1, 1, 0], np.int8)}
     chosen, _ = Raft(in_tokens).predict(observation)
     np.testing.assert_array_equal(chosen, [1, 0, 1, 1, 0, 0])  # 60 + 30 are less than 100, so one more

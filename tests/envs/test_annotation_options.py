@@ -102,6 +102,29 @@ def test_a_learner_that_rests_learns_nothing_until_it_retrains() -> None:
     assert len(set(core.campaign(0).asked.tolist())) == 40
 
 
+@pytest.mark.parametrize("retrain_every", [2, 100], ids=["when it is due", "before the end"])
+def test_an_invalid_pull_leaves_nothing_unlearned(retrain_every: int) -> None:
+    core = start(criteria=("margin",), action="soft", retrain_every=retrain_every, budget=40)
+    nothing, everything = np.zeros((1, 1)), np.ones((1, 1))
+
+    def predicted() -> np.ndarray:
+        return core.campaign(0).learner.predict_proba(POOL.ids("test"))
+
+    before = predicted()
+    core.step(everything)
+    for _ in range(min(retrain_every, core.task.horizon) - 2):
+        core.step(nothing)
+    assert np.array_equal(predicted(), before)
+    *_, info = core.step(nothing)
+    assert info["invalid"][0]
+    learned = predicted()
+    assert not np.array_equal(learned, before)
+    if retrain_every == 2:
+        core.step(nothing)
+        core.step(nothing)
+        assert np.array_equal(predicted(), learned), "there was nothing to learn from"
+
+
 def test_what_has_not_arrived_is_not_offered() -> None:
     arrival = np.where(np.arange(400) % 3 == 0, 0.5, 0.0)  # the domain "third"
     core = start(pool=make_pool(arrival), subsets="domains", criteria=("random",))

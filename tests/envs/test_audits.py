@@ -87,6 +87,7 @@ def test_what_an_audit_told_is_known_as_far_as_it_follows(
     run(made, range(5, 7))
     assert sorted(set(severity[[*old & set(made.known)]].tolist())) == stays_known
     assert len(set(made.known) - old) == 12
+    assert set(made.revealed) == old | set(made.known), "whatever has become of the definition"
     assert made.safe == (severity[made.known] < after).tolist(), "of what is known every answer is one of now"
     domain, unsafe = pool.domain[made.known], np.logical_not(made.safe)
     assert made._told.tolist() == np.bincount(domain, minlength=2).tolist(), "and people look by these alone"

@@ -248,6 +248,21 @@ def test_rules_that_know_no_audits_buy_none(rule: type) -> None:
     assert not p[:, 7:].any()
 
 
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_what_is_taken_at_an_even_rate_is_paid_for_by_the_budget(form: str) -> None:
+    task = task_of(ENV_ID, SMALL | FORMS[form])
+    audits = [FORMS[form]["audit_price"]] * 3 if "audit_price" in FORMS[form] else []
+    assert task.even_rate * sum([1.0] * 7 + audits) * 6 == pytest.approx(11)
+
+
+def test_hiding_signals_hides_the_classifiers_score() -> None:
+    env = BiasedSelectionVectorEnv(2, **SMALL, hide=["signals"])
+    observed, _ = env.reset(seed=0)
+    assert not env.task.read(observed, "safety").any()
+    assert not env.task.read(observed, "utility").any()
+    assert env.task.read(observed, "novelty").all()
+
+
 def test_labelled_data_serves_with_its_safe_classes(rng: np.random.Generator) -> None:
     pool = Pool(
         rng.standard_normal((300, 3)).astype(np.float32),

@@ -12,6 +12,7 @@ import torch
 from gymnasium.utils.env_checker import data_equivalence
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from baselines.raft import Raft
 from curation_gym.config import ConfigError
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.language_model.model import CausalModel
@@ -222,6 +223,18 @@ def test_worth_is_what_a_token_adds_to_the_composite(model: str) -> None:
     np.testing.assert_allclose(rank, ahead, rtol=1e-5)
     _, _, _, _, info = env.step(one)
     np.testing.assert_allclose(info["composite"], worth[[0, 1], [0, 3]] * price / BUDGET, rtol=1e-5)
+
+
+def test_a_candidate_tells_what_it_costs(model: str) -> None:
+    env = make(model, observation="dense")
+    observation, _ = env.reset(seed=2)
+    price = env.task.read(observation, "price")[0]
+    np.testing.assert_allclose(price, env.document_tokens[env.shown_ids()[0]], rtol=1e-6)
+    rule = Raft(env.task, share=0.5)
+    picked = rule.predict(observation)[0][0] > 0
+    assert price[picked].sum() >= price.sum() / 2 > price[picked].sum() - price[picked].min()
+    poor = make(model, budget=4, horizon=1)
+    assert poor.task.read(poor.reset(seed=2)[0], "price").max() == 4, "what can't be bought costs all there is"
 
 
 def test_hiding_signals_hides_what_is_made_of_them(model: str) -> None:

@@ -18,6 +18,7 @@ from experiments import (
     dynacure,
     dynacure_reward,
     dynacure_runs,
+    dynacure_scenario,
     dynacure_tuning,
     false_positives,
     redefinition,
@@ -25,10 +26,11 @@ from experiments import (
 from experiments.ablations import CHANGES, CORNERS
 from experiments.by_hand import Rule
 from experiments.changes import changed
-from experiments.dynacure import POINTS, WEIGHTS, scenario_of
+from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
+from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
 from experiments.study import Failure, Study
 from tests.texts import sentences
@@ -99,7 +101,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         for seed in (7, 9)
     )
-    monkeypatch.setattr(dynacure, "CORPORA", {"small": corpus})
+    monkeypatch.setattr(dynacure_scenario, "CORPORA", {"small": corpus})
     probes = {"safety": probed, "prompts": 4, "preferences": preferences}
     monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
     monkeypatch.setattr(dynacure_runs, "OTHER_JUDGE", other_judge)
@@ -113,8 +115,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(dynacure, "WEIGHTS", WEIGHTS[:2])
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
-    monkeypatch.setattr(dynacure, "EPISODE", {"probes": probes})
-    monkeypatch.setattr(dynacure, "JUDGED", {})
+    monkeypatch.setattr(dynacure_scenario, "EPISODE", {"probes": probes})
+    monkeypatch.setattr(dynacure_scenario, "JUDGED", {})
     monkeypatch.setattr(dynacure_tuning, "ASKED", {"prompts": 4})
     monkeypatch.setattr(dynacure_tuning, "SPENT", 0.6)  # whole documents are much of a small budget
     scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
@@ -166,7 +168,7 @@ def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
     found = scenario_of("mixed", str(path))
     assert found.kwargs_for("training")["budget"] == 7000
-    assert found.kwargs_for("training")["n_items"] == dynacure.EPISODE["n_items"], "of what it doesn't say"
+    assert found.kwargs_for("training")["n_items"] == dynacure_scenario.EPISODE["n_items"], "of what it doesn't say"
     judged = found.kwargs_for("evaluation")
     assert (judged["budget"], judged["fine_tuning"]["learning_rate"]) == (70_000, 0.00001)
     assert judged["language_model"] == "EleutherAI/pythia-1b"
@@ -198,9 +200,11 @@ def test_a_study_without_its_judge_ends_at_once(small: Path, tmp_path: Path, mon
 def test_a_judge_that_shares_a_source_with_a_signal_is_refused(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = dynacure.CORPORA["small"]
+    corpus = dynacure_scenario.CORPORA["small"]
     safety = {"kind": "classifier", "train": [dynacure_runs.JUDGE["train"][0]]}
-    monkeypatch.setitem(dynacure.CORPORA, "small", corpus | {"signals": corpus["signals"] | {"safety": safety}})
+    monkeypatch.setitem(
+        dynacure_scenario.CORPORA, "small", corpus | {"signals": corpus["signals"] | {"safety": safety}}
+    )
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
     told = CliRunner().invoke(_app(dynacure.main), options)
     assert told.exit_code == 2

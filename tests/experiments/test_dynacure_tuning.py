@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure import points_of, scenario_of, tokens_before
+from experiments.dynacure import points_of, tokens_before
 from experiments.dynacure_results import MAIN_POINT, WORST
+from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, price_of, promising, ranked, weighted
 from experiments.study import tidy
 

@@ -27,6 +27,7 @@ from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, le
 from experiments.umc_page import SCENARIOS
 from experiments.umc_report import ScenarioResults, headline, shown, summary
 from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
+from tests.experiments.test_tracking import logged
 from tests.learners.test_transformer import save_bert, text_pool
 
 runner = CliRunner()
@@ -128,13 +129,20 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
 ) -> None:
     out = tmp_path / "study"
     options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--strategy", f"{HERE}:VARIANCE"]
-    options += ["--jobs", "1", "--out", str(out)]
+    options += ["--jobs", "1", "--out", str(out), "--track"]
+    monkeypatch.setenv("WANDB_MODE", "offline")
     first = runner.invoke(app(experiments.umc.main), options)
     assert first.exit_code == 0, first.output
     rows = pd.read_parquet(out / "results.parquet")
     assert set(rows["policy"]) == {"random", "umc", "VARIANCE"}
     spent = rows[rows["metric"] == "test_accuracy"].groupby(["policy", "seed"])["step"].agg(list)
     assert all(steps == [10, 20, 30, 40] for steps in spent)
+    [file] = (out / "wandb").glob("offline-run-*/*.wandb")
+    judged = json.loads((out / "manifest.json").read_text())["seeds"]
+    ours = rows[(rows["metric"] == "test_accuracy") & (rows["policy"] == "umc") & rows["seed"].isin(judged)]
+    mean = ours.groupby("step")["value"].mean()
+    assert logged(file, "umc_small/test_accuracy/umc") == pytest.approx(mean.to_dict())
+    options.remove("--track")
     assert {"macro_f1", "auc", "label_quality", "successor_accuracy/knn"} <= set(rows["metric"])
     again = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
     assert again.exit_code == 0
@@ -298,8 +306,8 @@ def test_savings_are_averaged_over_the_list_of_scenarios(monkeypatch: pytest.Mon
     groups = {"made up": ("made_up", "not_run"), "nothing": ("other",)}
     monkeypatch.setattr(experiments.umc_page, "COUNTED", groups)
     table = experiments.umc_page.savings_table([made_up()]).set_index("strategy")
-    assert table.loc["umc", "made up, saved"] == "0.500 [0.500, 0.500] (1 of 2)"
-    assert table.loc["umc", "nothing, saved"] == "–"
+    assert table.loc["umc", "made up"] == "0.500 [0.500, 0.500] (1 of 2)"
+    assert table.loc["umc", "nothing"] == "–"
     assert next(iter(table.index)) == "umc"
 
 
