@@ -1,18 +1,28 @@
-"""What every command shares: where it prints, and how it exits."""
+"""What every command shares: where it prints, how it tells how far it has come, and how it exits."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 
+T = TypeVar("T")
 console = Console()
 
 
 def say(message: str) -> None:
     """Print one line of rich markup; long lines (paths) aren't broken."""
     console.print(message, highlight=False, soft_wrap=True)
+
+
+def progress(items: Sequence[T], description: str) -> Iterable[T]:
+    """``items``, with a bar on stderr when that is a terminal."""
+    console = Console(stderr=True)
+    return track(items, description, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from curation_gym.console import progress
 from curation_gym.learners.language_model import LanguageModelLearner, ModelAndTokenizer, load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.learners.training import seeded
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
-from curation_gym.pools.common import cache_directory, code_digest, content_hash, progress
+from curation_gym.pools.common import cache_directory, code_digest, content_hash
 from curation_gym.pools.corpus import TOKENIZER
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest

@@ -1,23 +1,18 @@
-"""What builders share: splits and order by hash of content, clusters, provenance, progress."""
+"""What builders share: splits and order by hash of content, clusters, provenance."""
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from sklearn.cluster import MiniBatchKMeans
 
 from curation_gym.pools.storage import PoolError, bytes_digest
-
-T = TypeVar("T")
 
 IMAGE_SCHEMA = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})})
 """Encoded images in the form of Hugging Face's image feature."""
@@ -84,9 +79,3 @@ def code_digest(*patterns: str) -> str:
     """Of this package's files that match, relative to it."""
     package = Path(__file__).parents[1]
     return bytes_digest(*(path.read_bytes() for pattern in patterns for path in sorted(package.glob(pattern))))
-
-
-def progress(items: Sequence[T], description: str) -> Iterable[T]:
-    """``items``, with a bar on stderr when that is a terminal."""
-    console = Console(stderr=True)
-    return track(items, description, console=console, transient=True, disable=not sys.stderr.isatty())

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config, Many
+from curation_gym.console import progress
 from curation_gym.pools.cards import CorpusCard, attached
 from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, make_tokenizer
 from curation_gym.pools.cleaning import RULES, Rule
-from curation_gym.pools.common import code_versions, coverage_columns, progress
+from curation_gym.pools.common import code_versions, coverage_columns
 from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document
 from curation_gym.pools.corpus_steps import (
     Counts,

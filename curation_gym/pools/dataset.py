@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from curation_gym.config import Config, Many
+from curation_gym.console import progress
 from curation_gym.pools.cards import attached
-from curation_gym.pools.common import IMAGE_SCHEMA, code_versions, coverage_columns, progress
+from curation_gym.pools.common import IMAGE_SCHEMA, code_versions, coverage_columns
 from curation_gym.pools.pool import SPLITS, Pool, PoolError, Provenance
 from curation_gym.pools.registry import encoder_version, reference_version
 from curation_gym.pools.scoring import Samples, score, signal_versions

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation_gym.config import Config
-from curation_gym.pools.common import progress
+from curation_gym.console import progress
 from curation_gym.pools.documents import normalised
 
 _MISSES_MATTER = (0.05, 0.95)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from curation_gym.pools.common import code_versions, progress
+from curation_gym.console import progress
+from curation_gym.pools.common import code_versions
 from curation_gym.pools.storage import PoolError
 
 PACKAGES = {

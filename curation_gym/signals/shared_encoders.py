@@ -1,14 +1,12 @@
 """Encoders that several share: what one has read, none reads again."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
+from curation_gym.console import progress
 from curation_gym.signals.encoders import Encoder, EncoderConfig, SentenceTransformerConfig, make_encoder
 from curation_gym.signals.scores import TextCache
 
@@ -53,8 +51,7 @@ class _Remembering:
         # Of similar length, so that little is padded; the longest first, as what doesn't fit into memory fails at once.
         new = sorted((text for text in first if text not in rows), key=len, reverse=True)
         starts = range(0, len(new), _AT_ONCE)
-        console = Console(stderr=True)
-        for start in track(starts, "encoding", console=console, transient=True, disable=not sys.stderr.isatty()):
+        for start in progress(starts, "encoding"):
             batch = new[start : start + _AT_ONCE]
             encoded = self._encoder(batch)
             self._cache.put(batch, encoded)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from curation_gym.console import progress
 from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.evaluation.language_model.sampling import Draw
-from curation_gym.pools.common import progress
 from curation_gym.signals.pretrained import default_device, load_pretrained
 
 Unit = Literal["sum", "token", "character"]

@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation_gym.console import progress
 from curation_gym.evaluation.language_model.choices import answer_scores, chosen
 from curation_gym.evaluation.language_model.instructions import respond
 from curation_gym.evaluation.language_model.judges import EvaluationError, judge_name, require_texts
 from curation_gym.evaluation.language_model.model import CausalModel, Unit
 from curation_gym.evaluation.statistics import Estimate, over_items
-from curation_gym.pools.common import progress
 
 TURN = "\n\nAssistant:"
 Verdict = Literal["first", "second", "tie"]
