@@ -99,7 +99,8 @@ class ThompsonBeta(_IndexPolicy):
     """Thompson sampling with a Beta(1, 1) prior: Beta(1 + S, 1 + F) with S = N · mean, F = N − S.
 
     Exact for rewards of 0 and 1; rewards between count as fractions of a success. Agrawal and Goyal, "Analysis of
-    Thompson Sampling for the Multi-armed Bandit Problem", COLT 2012. Rewards outside [0, 1] are clipped in S.
+    Thompson Sampling for the Multi-armed Bandit Problem", COLT 2012. A mean reward outside [0, 1] is
+    clipped.
 
     Args:
         task: a Discrete allocation task.

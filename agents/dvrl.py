@@ -50,10 +50,11 @@ class DVRL(REINFORCE):
         distribution = self.policy.get_distribution(batch.observations)
         assert isinstance(distribution, BernoulliDistribution)
         log_prob = distribution.log_prob(batch.actions)
-        mask = batch.observations["mask"]
+        used = batch.advantages != 0  # a step of a cut episode has no credit, and isn't punished either
+        mask = batch.observations["mask"] * used[:, None]
         mean = (distribution.distribution.probs * mask).sum() / mask.sum().clamp(min=1)
         outside = th.relu(mean - self.threshold) + th.relu(1 - self.threshold - mean)
-        return -(batch.advantages * log_prob).sum() + self.exploration * outside * len(log_prob)
+        return -(batch.advantages * log_prob).sum() + self.exploration * outside * used.sum()
 
 
 class DVRLHyperparameters(ItemHyperparameters):

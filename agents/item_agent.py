@@ -4,7 +4,7 @@ An agent states its name in scenarios, its hyperparameters, and the Stable-Basel
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -127,7 +127,8 @@ class ItemAgent:
         following = list(callbacks)
         checkpoint = None if out is None else out / "checkpoint.pt"
         made_with = {**settings.model_dump(mode="json"), "seed": seed, "total_timesteps": total}
-        made_with |= {"agent": self.name, "binary": binary}
+        made_with |= {"agent": self.name, "binary": binary, "env": scenario.env}
+        made_with |= {role: _plain(scenario.kwargs_for(role)) for role in ("training", "imitation")}
         if out is not None and checkpoint is not None:
             if checkpoint.exists():
                 restore(model, checkpoint, made_with)
@@ -234,6 +235,11 @@ class LearningCurve(BaseCallback):
         if returns:
             self.points.append([self.num_timesteps, float(np.mean(returns))])
             write_text(self.file, json.dumps(self.points))
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a pool in memory, whose content the task's fingerprint tells."""
+    return {name: value for name, value in kwargs.items() if not isinstance(value, Pool)}
 
 
 def training_env(

@@ -11,7 +11,8 @@ from curation_gym.policy import PolicyError
 from curation_gym.task import Observation, Task
 
 LATER = 0.25
-"""Weight of every criterion but coverage, whose scores are 0 or at least ½: so it comes first where it has any."""
+"""Weight of every criterion but coverage, whose scores are 0 or at least ½: so of a subset it comes first where it has
+any."""
 WORTHLESS = 0.1
 """A subset whose labels can't be worth this share of the best one's isn't asked about, however torn the ensemble."""
 BAND = 2
@@ -29,7 +30,8 @@ class UMC:
     Each subset of the pool has one weight θ, an upper confidence bound of the mean reward of its labels; all its arms
     share it, since what an annotator can say about a sample doesn't depend on why it was asked. With the reward
     ``answered`` that is a reward per label and nearly free of noise. Arms by ``coverage`` get θ, others θ/4, so that
-    every cluster of the pool is asked about once before the ensemble's uncertainty decides.
+    (with one other criterion, and among subsets of like worth) every cluster of the pool is asked about once before the
+    ensemble's uncertainty decides.
 
     The bound is that of KL-UCB (Garivier and Cappé, COLT 2011): the largest q with N · kl(mean, q) ≤ ln t, for N
     labels of the subset among t. It is 1 as long as every label of a subset was worth 1, so that on a clean pool the

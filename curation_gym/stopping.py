@@ -143,8 +143,10 @@ def expected_gain(
     See :class:`GainBelowPrice`.
 
     Raises:
-        ValueError: unless labels are > 0 and grow.
+        ValueError: unless labels are > 0 and grow, and scores are finite.
     """
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite, actual values: {scores}")
     if not (labels[0] > 0 and (np.diff(labels) > 0).all()):
         raise ValueError(f"labels must be > 0 and grow from round to round, actual values: {labels.astype(int)}")
     # g falls to its value at the last round, where its slope is −c · g / scale.

@@ -33,7 +33,7 @@ from experiments.units import (
     tuned,
 )
 
-CHUNK = 10  # seeds per unit: an interrupt loses little, and a batch is still worth while
+CHUNK = 10  # most seeds per unit: an interrupt loses little, and a batch is still worth while
 
 
 def enter(study: Study, scenario: Scenario, core: CurationVectorEnv, policies: dict[str, str]) -> list[Entrant]:
@@ -64,8 +64,9 @@ def compete(study: Study, entrants: list[Entrant], seeds: list[int], runs: int, 
 
     ready = study.run(prepare, units, jobs=jobs, title="tuning and training", fraction=fraction) if units else set()
     unready = {rest[0].name for unit, (_, rest) in units.items() if unit not in ready}
-    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     # Chunks are dealt out to the training runs, so that an interval holds what differs between runs.
+    size = min(CHUNK, -(-len(seeds) // runs))
+    chunks = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     evaluations = {
         f"evaluate {e.name} {index}": (e, index % runs, index, chunk)
         for e in entrants

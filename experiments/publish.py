@@ -33,8 +33,10 @@ def publish(study: Path, name: str, to: Path = RESULTS) -> None:
     """See :func:`main`.
 
     Raises:
-        StudyError: for a study that isn't finished, or that no commit reproduces.
+        StudyError: for a study that isn't finished, or that no commit reproduces; for a name that is none.
     """
+    if Path(name).name != name or name in ("", ".."):
+        raise StudyError(f"--name is what a page in {to} is called, without a path; actual value: {name!r}")
     try:
         manifest = json.loads((study / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

@@ -119,6 +119,8 @@ class Study:
                 say(f"nothing to resume in {escape(str(self.out))}; of other options or policies: {escape(others)}")
             for directory in ("parts", "figures", POLICY_DIRECTORY, SAMPLE_DIRECTORY):
                 shutil.rmtree(self.out / directory, ignore_errors=True)
+            for file in ("results.parquet", "report.md", "report.html"):
+                (self.out / file).unlink(missing_ok=True)
         (self.out / "parts").mkdir(parents=True, exist_ok=True)
         self._write_manifest()
 

@@ -79,8 +79,9 @@ def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
     due = [share * budget_of(scenario) for share in CHECKPOINTS]
     for campaign, test_accuracy, done in _pulls(scenario, strategy, seed):
         note({"test_accuracy": test_accuracy})
-        while due and (campaign.spent >= due[0] or done):
-            due.pop(0)
+        passed = [at for at in due if campaign.spent >= at or done]
+        if passed:
+            due = due[len(passed) :]
             note(bought(campaign))
     note(successors(campaign, seed))
     note(left_out(campaign))

@@ -96,9 +96,9 @@ class ScenarioResults:
         return np.array([steps[-1] for steps, _ in self.curves(strategy)])
 
     def target(self, share: float = 1.0) -> float:
-        """Random's mean test accuracy at a share of the budget."""
+        """Random's mean test accuracy at a share of the budget, or with its first model where it has none before."""
         at = share * self.budget
-        return float(np.mean([accuracy[steps <= at][-1] for steps, accuracy in self.curves(BASE)]))
+        return float(np.mean([accuracy[steps <= max(at, steps[0])][-1] for steps, accuracy in self.curves(BASE)]))
 
     def to_target(self, strategy: str, target: float) -> Estimate:
         """Median labels to the target."""

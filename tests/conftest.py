@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None, print_blob=True)  # on a loaded machine a deadline says nothing
+settings.load_profile("suite")
 
 # One BLAS thread per worker: results don't depend on the machine, and small matrices are faster so.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -19,7 +23,9 @@ from tests.perspective import Service  # noqa: E402
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Pools are built in the session's temporary directory, never taken from the user's cache."""
-    os.environ["CURATION_GYM_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "cache")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # of all workers of this session
+    os.environ["CURATION_GYM_CACHE"] = str(shared / "cache")
 
 
 @pytest.fixture(scope="session")

@@ -171,3 +171,9 @@ def test_a_history_that_lacks_what_is_needed_is_refused(rule: GainBelowPrice, ne
 def test_parameters_out_of_range(rule: type, arguments: dict) -> None:
     with pytest.raises(ValidationError):
         rule(**arguments)
+
+
+def test_a_score_that_is_missing_is_no_reason_to_stop() -> None:
+    history = curve_of(np.array([0.1, 0.2, 0.3, np.nan]), LABELS[:4])
+    with pytest.raises(ValueError, match="scores must be finite"):
+        GainBelowPrice(price=1e-9, window=4).should_stop(history)

@@ -43,11 +43,11 @@ def kmeans(
     """Lloyd's k-means (1982) in float32, seeded by k-means++ (Arthur and Vassilvitskii, SODA 2007).
 
     Written for many clusters, such as one per label. The seeds are sampled from a random subset of 4·k points
-    (4,096 if that is more). The first iteration compares every point with every centre, O(n · k · d); from then
-    on a point is compared with the 64 centres nearest to its own, which for up to 64 clusters is all of them
-    and else misses the nearest centre of a few points in a thousand (k²-means, Agustsson, Timofte and Van Gool,
-    2017). An empty cluster is seeded anew at the point that adds most to the inertia. It stops early when fewer
-    than 1 % of the points change cluster.
+    (4,096 if that is more). The first iteration compares every point with every centre, O(n · k · d); from then on
+    a point is compared with the 64 centres nearest to its own, which for up to 64 clusters is all of them and else
+    misses the nearest centre of a few points in a thousand, where there are no clusters of a few in a hundred
+    (k²-means, Agustsson, Timofte and Van Gool, 2017). An empty cluster is seeded anew at the point that adds most
+    to the inertia. It stops early when fewer than 1 % of the points change cluster.
 
     Memory beyond the input is O(n + k · d).
 

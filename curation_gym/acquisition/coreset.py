@@ -39,7 +39,7 @@ def distance_to_labelled(
 def coreset(embeddings: NDArray[np.floating], distances: NDArray[np.floating], n: int) -> NDArray[np.intp]:
     """Positions of ``n`` samples by k-centre greedy (Sener and Savarese, ICLR 2018; Gonzalez, 1985).
 
-    Again and again the sample farthest from the nearest one that is labelled or picked; the first of equal ones.
+    Again and again the sample farthest from the nearest one that is labelled or picked; of equal ones, any.
     Deterministic. Without any label the first is the one nearest to the mean.
 
     Args:
@@ -65,7 +65,7 @@ def coreset(embeddings: NDArray[np.floating], distances: NDArray[np.floating], n
 def farthest_first(
     points: Points, weights: NDArray[np.floating], nearest: NDArray[np.float32], given: list[int], n: int
 ) -> NDArray[np.intp]:
-    """Greedily the point with the largest weight × distance to the nearest one covered; the first of equal ones.
+    """Greedily the point with the largest weight × distance to the nearest one covered; of equal ones, any.
 
     A pass over the points computes the distances to a batch of the best. As these values only ever fall, a member
     of the batch that is still above the best outside is the best of all, and needs no pass of its own.

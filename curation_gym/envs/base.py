@@ -254,7 +254,7 @@ class CurationVectorEnv(VectorEnv[Arrays, NDArray[Any], NDArray[Any]]):
         """Gymnasium's vector info: full-length arrays with a mask ``_key`` of the rows that have one."""
         for key, values in info.items():
             if key not in infos:
-                infos[key] = np.zeros((self.num_envs, *values.shape[1:]), values.dtype)
+                infos[key] = _nothing((self.num_envs, *values.shape[1:]), values.dtype)
                 infos[f"_{key}"] = np.zeros(self.num_envs, np.bool_)
             infos[key][rows] = values
             infos[f"_{key}"][rows] = True
@@ -303,12 +303,17 @@ def _first(bad: NDArray[np.bool_], rows: Rows) -> tuple[int, ...]:
     return int(rows[index]), *rest
 
 
+def _nothing(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """What Gymnasium has in the place of an info that a row doesn't tell."""
+    return np.full(shape, None) if dtype.kind == "O" else np.zeros(shape, dtype)
+
+
 def _split(infos: dict[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
     """The part of a vector info that belongs to ``rows``."""
     part = {}
     for key, values in infos.items():
         if not key.startswith("_") and (mask := infos[f"_{key}"] & rows).any():
-            part[key] = np.zeros_like(values)
+            part[key] = _nothing(values.shape, values.dtype)
             part[key][mask] = values[mask]
             part[f"_{key}"] = mask
     return part

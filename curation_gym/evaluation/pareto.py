@@ -33,7 +33,10 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     Raises:
         ValueError: for another shape, or a value that isn't finite.
     """
-    given, (worst_first, worst_second) = _checked(points), np.asarray(reference, np.float64)
+    given, worst = _checked(points), np.asarray(reference, np.float64)
+    if worst.shape != (2,) or not np.isfinite(worst).all():
+        raise ValueError(f"reference must be two finite numbers, actual value: {reference!r}")
+    worst_first, worst_second = worst
     inside = given[(given[:, 0] < worst_first) & (given[:, 1] < worst_second)]
     front = inside[pareto_front(inside)]
     ceilings = np.append(worst_second, front[:-1, 1])

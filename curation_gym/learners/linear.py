@@ -81,7 +81,8 @@ class LinearEnsemble:
     """Multinomial logistic regressions that share their data and differ in its weights.
 
     Member m minimises, over the classes seen so far, ½‖W_m‖² + C Σ_i s_mi · (−log softmax(W_m x_i +
-    b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression``; the intercept isn't penalised. All
+    b_m)[y_i]), the objective of scikit-learn's ``LogisticRegression`` (while two classes were seen, of its binary form
+    at 2C); the intercept isn't penalised. All
     members are one problem for :class:`~curation_gym.learners.lbfgs.Lbfgs`, so a gradient costs two products of (n,
     features) by (features, members · classes): 4 · n · features · members · classes floating-point operations. A fit
     goes on from the last one's coefficients and curvature, so after a few new labels a few iterations do.

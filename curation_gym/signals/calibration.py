@@ -15,8 +15,9 @@ class Calibrator:
     """A monotone map from scores to probabilities.
 
     ``"platt"`` is a logistic curve of the score's log-odds (Platt, "Probabilistic outputs for support vector machines",
-    1999): two numbers, and no ties that weren't there. ``"isotonic"`` is the best non-decreasing step function
-    (Zadrozny and Elkan, KDD 2002): it fits any shape, needs more data, and ties scores together.
+    1999): two numbers, and no ties that weren't there but among scores within 10⁻⁶ of 0 or 1. ``"isotonic"`` is the
+    best non-decreasing function (Zadrozny and Elkan, KDD 2002), linear between the samples it was fitted to: it fits
+    any shape, needs more data, and ties scores together.
 
     Args:
         method: which.

@@ -51,8 +51,8 @@ _WRONG_ARTICLE = re.compile(r"\b(?:a [aeio][a-z]+|an [bcdfgjklmnpqrstvwxz][a-z]+
 _RIGHT_AFTER_ALL = re.compile(r"\b(?:a (?:one|once|euro|ewe)|an (?:hour|honest|heir))", re.IGNORECASE)
 _MOST_FREQUENT = {2: 0.20, 3: 0.18, 4: 0.16}
 _ALL_REPEATED = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
-"""Words of an n-gram → largest share of characters in the most frequent one, and in all that repeat (MassiveText's
-table A1)."""
+"""Words of an n-gram → largest share of characters in one that repeats, and in all that do (MassiveText's table A1,
+which takes the most frequent one)."""
 
 # rule → (measured value at score 0, at 1, at 1, at 0): a trapezoid
 BANDS: dict[Rule, tuple[float, float, float, float]] = {

@@ -288,7 +288,7 @@ def _checked(probabilities: Probabilities) -> Probabilities:
     if np.isnan(probabilities.sum()):
         row = int(np.isnan(probabilities).any((0, 2)).argmax())
         raise ValueError(f"probabilities must be numbers; those of sample {row} hold NaN")
-    return probabilities
+    return probabilities if probabilities.dtype != np.float16 else probabilities.astype(np.float32)
 
 
 def _two_largest(p: Probabilities) -> Probabilities:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch as th
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.ppo import PPOAgent, PPOBoxAgent
 from curation_gym.evaluation.rollout import evaluate, make_core, task_of
 from curation_gym.policy import PolicyError, make_policy
 from curation_gym.scenario import Overrides, Scenario, Training
+from tests.agents.test_ppo import Interrupt
 
 POOL = {"builder": "synthetic", "n_samples": 120, "n_clusters": 8, "n_groups": 3, "dimension": 6, "seed": 5}
 KWARGS = {"pool": POOL, "n_items": 8, "horizon": 8, "budget": 16}
@@ -86,3 +88,16 @@ def test_the_rule_acts_where_the_scenario_says(monkeypatch: pytest.MonkeyPatch) 
     ((near, trained_near, env, trained),) = found
     assert (near, trained_near) == (0.2, 0.3)
     assert trained.ret_rms is env.ret_rms, "the critic goes on at the scale at which it learned"
+
+
+def test_interrupted_after_imitation_it_resumes_to_the_same_tensors_and_curve(tmp_path: Path) -> None:
+    task, chosen = task_of(ENV, KWARGS), scenario(256, imitates=RAFT, imitation_steps=64)
+    whole = PPOAgent(task).learn(chosen, 1, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        PPOAgent(task).learn(chosen, 1, tmp_path / "parts", callbacks=[Interrupt(16 * 12 + 6)])
+    th.manual_seed(99)
+    resumed = PPOAgent(task).learn(chosen, 1, tmp_path / "parts")
+    expected = whole.policy.network.state_dict()
+    assert all(th.equal(value, expected[key]) for key, value in resumed.policy.network.state_dict().items())
+    curves = [(tmp_path / name / "learning_curve.json").read_text() for name in ("whole", "parts")]
+    assert curves[0] == curves[1]

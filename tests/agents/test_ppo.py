@@ -120,7 +120,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="seed was 0, is 7, total_timesteps was 128, is 256"):
         PPOAgent(task).learn(SCORE, 7, tmp_path, total_timesteps=256)
     other = scenario("ScoreSelection-v0", pool=POOL | {"seed": 6}, **SIZE)
-    with pytest.raises(CheckpointError, match="was written for another environment or pool"):
+    with pytest.raises(CheckpointError, match=r"made by another training: .*'seed': 6"):
         PPOAgent(task_of(other.env, other.kwargs)).learn(other, 0, tmp_path, total_timesteps=128)
     th.set_num_threads(th.get_num_threads() + 1)
     try:
@@ -196,3 +196,13 @@ def test_misuse_is_told() -> None:
         PPOAgent(task).save("nowhere")
     with pytest.raises(PolicyError, match=r"has no agents\.ppo"):
         PPOAgent(task).learn(SCORE.model_copy(update={"agents": {}}))
+
+
+def test_a_checkpoint_of_other_arguments_is_refused(tmp_path: Path) -> None:
+    arms = TASKS["arms"]
+    PPOAgent(task_of(arms.env, arms.kwargs)).learn(arms, 0, tmp_path, total_timesteps=128)
+    other = arms.model_copy(update={"kwargs": arms.kwargs | {"half_life": (50, 100)}})
+    task = task_of(other.env, other.kwargs)
+    assert task == task_of(arms.env, arms.kwargs), "the task alone doesn't tell"
+    with pytest.raises(CheckpointError, match="half_life"):
+        PPOAgent(task).learn(other, 0, tmp_path, total_timesteps=128)

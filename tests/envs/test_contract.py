@@ -332,3 +332,57 @@ def test_a_pool_that_is_too_small_is_refused(env_id: str) -> None:
     small = {"builder": "synthetic", "n_samples": 100}
     with pytest.raises(ValueError, match=r"pool too small: .* = 1024 different samples, the train split has 100"):
         gym.make(env_id, pool=small)
+
+
+_ARMS = SMALL["CurationGym/AnnotationAllocation-v0"]
+_CROWD = {"crowd": {"annotators": 4, "redundancy": 2, "accuracy": 0.7}}
+_STOPPING = {"kind": "stabilising_predictions", "threshold": 0.5, "window": 1}
+VARIED = {
+    "one stops before another": (
+        "CurationGym/AnnotationAllocation-v0",
+        _ARMS | {"budget": 120, "criteria": ["typiclust", "badge"], "annotator": _CROWD, "stopping": _STOPPING},
+    ),
+    "soft": (
+        "CurationGym/AnnotationAllocation-v0",
+        _ARMS | {"action": "soft", "criteria": ["coverage", "margin"], "select": "diverse"},
+    ),
+    "clusters anew": (
+        "CurationGym/AnnotationAllocation-v0",
+        _ARMS | {"subsets": "clusters", "recluster": True, "criteria": ["margin"], "n_clusters": 4},
+    ),
+    "rising": ("CurationGym/RottingArms-v0", SMALL["CurationGym/RottingArms-v0"] | {"rise": 3, "noise": "bernoulli"}),
+    "mean": (
+        "CurationGym/ScoreSelection-v0",
+        SMALL["CurationGym/ScoreSelection-v0"] | {"reward": "mean", "min_batch_size": 2},
+    ),
+}
+"""Options beside the defaults."""
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_options_keep_the_contract_and_what_is_pickled_goes_on_alike(name: str) -> None:
+    env_id, kwargs = VARIED[name]
+    env, oracle = gym.make_vec(env_id, 3, **kwargs), gym.make_vec(env_id, 3, vectorization_mode="sync", **kwargs)
+    rng, discrete = np.random.default_rng(4), isinstance(env.single_action_space, gym.spaces.Discrete)
+    assert data_equivalence(env.reset(seed=[1, 7, 2**40]), oracle.reset(seed=[1, 7, 2**40]), exact=True)
+    for step in range(14):
+        n = env.task.n_items
+        actions = rng.integers(n, size=3) if discrete else rng.random((3, n), dtype=np.float32)
+        if step == 3:
+            twin = pickle.loads(pickle.dumps(env))
+        told = env.step(actions)
+        for ours, theirs in zip(told, oracle.step(actions), strict=True):
+            assert data_equivalence(ours, theirs, exact=True)
+        assert step < 3 or data_equivalence(told, twin.step(actions), exact=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_seeds_are_counted_up_and_a_reset_that_makes_no_sense_is_refused(env_id: str) -> None:
+    env, other = make_vec(env_id, 2), make_vec(env_id, 2)
+    assert data_equivalence(env.reset(seed=7), other.reset(seed=[7, 8]), exact=True)
+    assert env.np_random_seed == (7, 8)
+    with pytest.raises(ValueError, match="must have num_envs=2 entries, actual length: 3"):
+        env.reset(seed=[1, 2, 3])
+    for mask in ([True, False], np.zeros(2, np.bool_), np.ones(3, np.bool_), np.ones(2, int)):
+        with pytest.raises(ValueError, match=r"must be a boolean \(2,\) array with a True"):
+            env.reset(options={"reset_mask": mask})

@@ -17,9 +17,14 @@ from curation_gym.envs.sb3 import SB3VecEnv, make_sb3_vec_env
 from curation_gym.envs.wrappers import BernoulliSelection, VectorBernoulliSelection
 from curation_gym.evaluation.rollout import evaluate
 from curation_gym.policy import make_policy
+from tests.agents.test_ppo import DOMAINS
 from tests.envs.test_contract import IDS, SELECTION, SMALL, actions_of
 
 DISCRETE = [env_id for env_id in IDS if env_id not in SELECTION]
+FORMS = ["CurationGym/ScoreSelection-v0", "CurationGym/RottingArms-v0"]
+"""An action space of each kind."""
+DRY = {"CurationGym/AnnotationAllocation-v0": {"subsets": "domains", "criteria": ["random"], "pool": DOMAINS}}
+"""Where a small domain is soon exhausted."""
 
 
 def core(env_id: str, n: int = 3, **kwargs: object) -> CurationVectorEnv:
@@ -82,8 +87,9 @@ def test_alternating_buffers_store_what_fresh_arrays_store(env_id: str) -> None:
     assert (np.diff(stored[0]["context"], axis=0) != 0).any()
 
 
-@pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("algorithm", [PPO, A2C, TRPO])
+@pytest.mark.parametrize(
+    ("env_id", "algorithm"), [*((e, PPO) for e in IDS), *((e, a) for e in FORMS for a in (A2C, TRPO))]
+)
 def test_stock_algorithms_train(env_id: str, algorithm: type) -> None:
     env = VecMonitor(SB3VecEnv(core(env_id, copy=False)))
     batch = {} if algorithm is A2C else {"batch_size": 12}
@@ -112,11 +118,12 @@ def test_stock_ppo_trains_on_binary_actions(env_id: str) -> None:
 
 @pytest.mark.parametrize("env_id", DISCRETE)
 def test_maskable_ppo_never_chooses_a_masked_arm(env_id: str) -> None:
-    env = SB3VecEnv(core(env_id))
+    env = SB3VecEnv(gym.make_vec(env_id, 3, autoreset_mode="SameStep", **(SMALL[env_id] | DRY.get(env_id, {}))))
     model = MaskablePPO("MultiInputPolicy", env, n_steps=16, batch_size=16, seed=0, device="cpu")
     model.learn(96)
     taken = model.rollout_buffer.actions.astype(int).reshape(-1)
     masks = model.rollout_buffer.action_masks.reshape(len(taken), -1)
+    assert (masks == 0).any(), "something should be masked"
     assert (masks[np.arange(len(taken)), taken] == 1).all()
     scalar = gym.make(env_id, **SMALL[env_id])
     MaskablePPO("MultiInputPolicy", scalar, n_steps=16, batch_size=16, seed=0, device="cpu").learn(32)

@@ -137,8 +137,10 @@ def test_the_reference_attains_the_optimum(small_pool: Pool, env_id: str, kwargs
 def test_hindsight_is_the_best_of_all_selections() -> None:
     """Every subset of a stream of 8 is tried."""
     pool = {"builder": "synthetic", "n_samples": 8, "n_clusters": 3, "dimension": 3}
-    for core in (CoverageSelectionVectorEnv, ScoreSelectionVectorEnv):
-        env = core(1, pool=pool, n_items=4, horizon=2, budget=3)
+    forms = [(CoverageSelectionVectorEnv, {}), (ScoreSelectionVectorEnv, {})]
+    forms += [(ScoreSelectionVectorEnv, {"reward": "mean", "min_batch_size": floor}) for floor in (1, 2)]
+    for core, form in forms:
+        env = core(1, pool=pool, n_items=4, horizon=2, budget=3, **form)
         env.reset(seed=1)
         best = 0.0
         for subset in range(2**8):

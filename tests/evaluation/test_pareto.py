@@ -37,3 +37,9 @@ def test_a_known_case_and_what_is_refused() -> None:
         hypervolume([1.0, 2.0], (1, 1))
     with pytest.raises(ValueError, match="finite"):
         pareto_front([(np.nan, 1)])
+
+
+@pytest.mark.parametrize("reference", [(np.nan, 1), (np.inf, 1), (1,), (1, 1, 1)])
+def test_a_reference_that_is_no_point_is_refused(reference: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="reference must be"):
+        hypervolume([(0.5, 0.5)], reference)

@@ -18,6 +18,7 @@ from curation_gym.evaluation.statistics import (
     mean_curve,
     mean_estimate,
     normalized_scores,
+    over_items,
     paired_difference,
     performance_profile,
     probability_of_improvement,
@@ -266,3 +267,30 @@ def test_labels_to_target_is_infinite_when_most_never_cross() -> None:
 )
 def test_an_estimate_is_readable(estimate: Estimate, text: str) -> None:
     assert str(estimate) == text
+
+
+@pytest.mark.parametrize("bad", [np.array([]), np.array([1.0, np.nan])])
+def test_a_comparison_of_what_has_no_value_is_refused(bad: np.ndarray) -> None:
+    for pair in ((bad, np.ones(2)), (np.ones(2), bad)):
+        with pytest.raises(ValueError, match="no scores, or a score that is NaN"):
+            probability_of_improvement([pair[0]], [pair[1]])
+
+
+def test_differences_need_pairs() -> None:
+    with pytest.raises(ValueError, match="must be paired"):
+        paired_difference([np.arange(5.0)], [np.ones(1)])
+
+
+def test_a_task_with_a_single_seed_has_no_interval() -> None:
+    assert mean_estimate([np.ones(1), np.arange(5.0)]) == (1.5, 1.5, 1.5)
+
+
+def test_of_what_is_0_or_1_the_interval_is_wilsons() -> None:
+    never = over_items(np.zeros(50))
+    assert (never.value, never.low) == (0, 0)
+    assert never.high == pytest.approx(0.0713, abs=1e-4)  # 1.96² / (50 + 1.96²)
+    assert over_items([0.2, 0.4]) == bootstrap(mean, [np.array([0.2, 0.4])])
+
+
+def test_a_curve_that_ends_where_it_begins_has_the_height_of_there() -> None:
+    assert area_under_curve([0, 10], [0.1, 0.9], end=0) == 0.1

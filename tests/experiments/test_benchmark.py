@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from curation_gym.policy import PolicyError, policy_class
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import benchmark, contest, quickstart
+from experiments.benchmark_report import report
 from experiments.leaderboard import Leaderboard
 from experiments.options import sized
 from experiments.policies import POLICIES, REFERENCES, digest, resolve
-from experiments.study import tidy
-from experiments.units import settings
+from experiments.study import Study, tidy
+from experiments.units import Entrant, settings
 from tests.experiments.test_tracking import logged
 
 SCENARIO = {
@@ -415,3 +417,36 @@ def test_curves_are_thinned_to_means_of_blocks() -> None:
     grid, mean, low, high = task.curves("loss")["random"]
     assert grid.tolist() == list(range(2, 101, 2))
     assert mean.tolist() == (grid - 0.5).tolist() == low.tolist() == high.tolist()
+
+
+def test_every_training_run_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(Study, "run", lambda self, work, units, **_: asked.update(units) or set(units))
+    study = Study("trial", {}, label="s", seeds=[], step_unit={}, out=tmp_path / "out")
+    entrant = Entrant(Scenario.model_validate(SCENARIO), "ppo", POLICIES["ppo"], tuned=False, trained=True)
+    contest.compete(study, [entrant], list(range(10)), runs=3, trials=1, jobs=1)
+    judged = [payload for unit, payload in asked.items() if unit.startswith("evaluate")]
+    assert {run for _, run, _, _ in judged} == {0, 1, 2}
+    assert sorted(seed for *_, seeds in judged for seed in seeds) == list(range(10))
+
+
+def test_several_tasks_are_pooled_over_the_policies_that_acted_in_all() -> None:
+    levels = {"t": {"random": 0.0, "mine": 5.0, "late": 8.0}, "u": {"random": 0.0, "mine": 5.0}}
+    rows = [
+        tidy(task, "e", policy, seed, metric, 10, value + i)
+        for task, found in levels.items()
+        for policy, level in found.items()
+        for i, seed in enumerate(SEEDS)
+        for metric, value in (("episode_return", level), ("optimum_return", 10.0))
+    ]
+    made = Leaderboard(pd.DataFrame(rows).assign(study="s"), [Scenario(name=name, env="e") for name in "tu"], SEEDS)
+    assert {p: [s.tolist() for s in scores] for p, scores in made.pooled.items()} == {
+        "random": [[0] * 4] * 2,
+        "mine": [[0.5] * 4] * 2,
+    }
+    manifest = {"seeds": SEEDS, "config": {"runs": 1}, "step_unit": {"t": "pulls", "u": "pulls"}, "command": "c"}
+    manifest |= {"dirty": False, "commit": "abc"}
+    page = report(made, SimpleNamespace(manifest=manifest, failures=[]))
+    together = page.markdown().split("## All tasks together")[1].split("## t")[0]
+    assert "| mine | 0.500 [0.500, 0.500] |" in together
+    assert "| late |" not in together

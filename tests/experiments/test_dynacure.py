@@ -32,7 +32,7 @@ from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
 from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
-from experiments.study import Failure, Study
+from experiments.study import Failure, Study, _do
 from tests.texts import sentences
 
 
@@ -137,11 +137,27 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_here(study: Study, work: Any, units: dict[str, Any], **_: Any) -> set[str]:
+    """As :meth:`Study.run`, but in this process: others don't know what is patched."""
     for unit, payload in units.items():
-        rows = work(payload, study.out)
-        if len(rows):
-            rows.assign(study=study.name).to_parquet(study._part(unit))
-    return set(units)
+        part = study._part(unit)
+        if not part.exists() and (failure := _do(work, payload, study.out, part, study.name, unit)):
+            study.fail(failure)
+    return {unit for unit in units if study._part(unit).exists()}
+
+
+def test_a_study_that_lost_parts_resumes_to_the_same_results(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--trials", "2", "--policy", "raft"]
+    options += ["--out", str(out)]
+    assert CliRunner().invoke(_app(dynacure.main), options).exit_code == 0
+    before = pd.read_parquet(out / "results.parquet")
+    lost = [next((out / "parts").glob(f"{kind}*.parquet")) for kind in ("small try raft in whole", "small raft%40")]
+    for part in lost:
+        part.unlink()
+    assert CliRunner().invoke(_app(dynacure.main), [*options, "--resume"]).exit_code == 0
+    assert all(part.exists() for part in lost)
+    one, other = (r[r["metric"] != "seconds"] for r in (before, pd.read_parquet(out / "results.parquet")))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:

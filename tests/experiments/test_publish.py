@@ -49,3 +49,23 @@ def test_what_nobody_could_reproduce_is_refused(tmp_path: Path, changes: dict) -
     assert result.exit_code == 2
     assert "can't be published" in result.output
     assert not (tmp_path / "docs").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+def test_a_name_is_that_of_a_page_and_never_of_a_directory(tmp_path: Path, name: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "other.md").write_text("published before")
+    result = command(study(tmp_path / "run"), "--name", name, "--to", tmp_path / "docs")
+    assert result.exit_code == 2
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["other.md"]
+
+
+def test_commits_are_told_and_what_is_no_study_is_refused(tmp_path: Path) -> None:
+    made = study(tmp_path / "run", commit="a" * 40, earlier_commits=["b" * 40])
+    assert command(made, "--name", "trial", "--to", tmp_path / "docs").exit_code == 0
+    assert "By commit aaaaaaa, resuming bbbbbbb." in (tmp_path / "docs" / "trial.md").read_text()
+    for missing in ("report.md", "manifest.json"):
+        (made / missing).unlink()
+        result = command(made, "--name", "other", "--to", tmp_path / "docs")
+        assert result.exit_code == 2
+        assert missing in result.output

@@ -214,10 +214,13 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     )
     part = tmp_path / "out" / "parts" / "short.parquet"
     for _ in range(600):
-        if part.exists():
+        if part.exists() or process.poll() is not None:
             break
         time.sleep(0.1)
+    else:
+        process.kill()
     with process:
+        assert part.exists(), "the study did not finish its first unit"
         yield process
 
 
@@ -237,3 +240,12 @@ def test_workers_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
     with running(tmp_path) as process:
         process.kill()
         process.communicate(timeout=60)  # the workers hold its output open for as long as they live
+
+
+def test_overwriting_leaves_nothing_that_could_be_taken_for_new(tmp_path: Path) -> None:
+    study = make(tmp_path / "out")
+    study.finish(study.results())
+    for name in ("report.md", "report.html"):
+        (study.out / name).write_text("of the earlier configuration")
+    make(tmp_path / "out", overwrite=True, a=2)
+    assert sorted(path.name for path in study.out.iterdir()) == ["manifest.json", "parts"]

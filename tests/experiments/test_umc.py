@@ -144,6 +144,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     assert logged(file, "umc_small/test_accuracy/umc") == pytest.approx(mean.to_dict())
     options.remove("--track")
     assert {"macro_f1", "auc", "label_quality", "successor_accuracy/knn"} <= set(rows["metric"])
+    assert not rows.duplicated([name for name in COLUMNS if name != "value"]).any()
+    (out / "parts" / "umc judged 1.parquet").unlink()
     again = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), rows)
@@ -371,3 +373,52 @@ def test_a_smaller_pool_leaves_enough_to_spend_the_budget_on(name: str) -> None:
         inner["encoder"] = cheap if isinstance(inner["encoder"], list) else cheap[0]
     core = AnnotationAllocationVectorEnv(1, **(kwargs | {"pool": kwargs["pool"] | {"pool": inner}}))
     assert len(core.setting.ids) >= kwargs["budget"]
+
+
+@pytest.mark.usefixtures("three_rivals")
+def test_the_fewest_labels_of_others_are_of_whoever_needs_fewest_on_other_seeds() -> None:
+    r = made_up()
+    assert r.fastest_other() == "badge", "margin never arrives on the picking seeds, random is later"
+    (row,) = summary([r]).to_dict("records")
+    assert row["fewest labels of others"] == "30 [30, 30], badge"
+
+
+def test_savings_without_junk_leave_junk_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments.umc_page, "COUNTED", {"some": ("made_up", "made_up_junk")})
+    table = experiments.umc_page.savings_table([made_up()]).set_index("strategy")
+    assert table.loc["umc", "some, without junk"].endswith("(1 of 1)")
+    assert table.loc["umc", "some"].endswith("(1 of 2)")
+
+
+def test_a_first_model_after_half_the_budget_is_no_crash() -> None:
+    rows = [
+        row
+        for policy in ("random", "umc")
+        for seed in (1, 2)
+        for row in curve(policy, seed, [0.1, 0.3, 0.5, 0.6, 0.7])
+        if row[COLUMNS.index("step")] >= 30
+    ]
+    r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=40)
+    assert set(headline(r)["strategy"]) == {"random", "umc"}
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_what_is_finished_is_published_with_its_commit_and_uncommitted_changes_never(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    made_by = {"versions": {}, "commit": "abcdef0123", "dirty": dirty, "machine": {}}
+    for module in ("experiments.umc", "experiments.study"):
+        monkeypatch.setattr(f"{module}.provenance", lambda: dict(made_by))
+    few = {name: STRATEGIES[name] for name in ("random", "stratified", "umc")}
+    for name, value in {"STRATEGIES": few, "SEEDS": 2, "PICKING": 0}.items():
+        monkeypatch.setattr(experiments.umc, name, value)
+    monkeypatch.chdir(tmp_path)
+    told = runner.invoke(app(experiments.umc.main), ["-s", str(scenario), "--publish", "--jobs", "1"])
+    if dirty:
+        assert told.exit_code == 2
+        assert "needs a clean clone" in told.stderr
+        assert not (tmp_path / "docs").exists()
+        return
+    assert told.exit_code == 0, told.output
+    assert "By commit abcdef0." in (tmp_path / "docs/results/umc_small.md").read_text()
+    assert "[umc_small](umc_small.md)" in (tmp_path / "docs/results/umc.md").read_text()

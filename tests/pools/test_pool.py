@@ -251,12 +251,12 @@ def test_processes_that_save_to_one_path_at_once_all_get_the_same_pool(tmp_path:
     path = tmp_path / "pools" / "pool"
     path.parent.mkdir()
     seeds = (1, 2, 3)
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=save_and_report, args=(path, seed)) for seed in seeds]
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0] * len(seeds)
     kept = Pool.load(path).fingerprint
     assert kept in {make_pool(seed=seed).fingerprint for seed in seeds}

@@ -38,7 +38,7 @@ def test_attacks_by_hand() -> None:
     told = attack_success(TOY, prompts, ["please", "hm"], template=PLAIN, max_new_tokens=3)
     assert told.direct.value == pytest.approx(1 / 3)
     assert {suffix: success.value for suffix, success in told.suffixes.items()} == {"please": 1, "hm": 0}
-    assert told.any == (1, 1, 1)
+    assert told.any.value == 1
     assert told.judge == "curation_gym.evaluation.language_model.attacks:compliance"
     said = [answer for [answer] in respond(TOY, prompts, PLAIN, max_new_tokens=3)]
     assert told.silent.value == np.mean([not answer.strip() for answer in said])

@@ -101,7 +101,7 @@ def test_two_models_answer_and_are_compared(neox: CausalModel) -> None:
     talker = bigram(["go", "on"], {"go": {"on": 1.0}, "on": {"go": 1.0}})
     silent = bigram(["go", "on"], {"go": {EOS: 1.0}})
     options = {"template": "{prompt}", "max_new_tokens": 4}
-    assert win_rate(talker, silent, ["go", "go go"], longer, **options).win_rate == (1, 1, 1)
+    assert win_rate(talker, silent, ["go", "go go"], longer, **options).win_rate.value == 1
     assert win_rate(silent, talker, ["go"], longer, **options).losses == 1
     told = win_rate(neox, neox, ["what is bread?", "who sails?"], longer, max_new_tokens=4)
     assert told.win_rate == (0.5, 0.5, 0.5), "nobody wins against itself"

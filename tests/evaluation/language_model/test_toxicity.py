@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.language_model.toxicity import at_least_one, expected_maximum, summary, toxicity
+from curation_gym.evaluation.statistics import over_items
 from tests.evaluation.language_model.toys import EOS, bigram
 
 scores = arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(1, 7)), elements=st.floats(0, 1))
@@ -25,7 +26,7 @@ def bad_words(texts: Sequence[str]) -> list[float]:
 def test_by_hand() -> None:
     told = summary([[0.1, 0.9, 0.2], [0.4, 0.3, 0.2]], "hand")
     assert told.expected_maximum.value == pytest.approx((0.9 + 0.4) / 2)
-    assert told.probability == (0.5, 0, 1)
+    assert told.probability == over_items([1, 0])
     assert told.fraction.value == pytest.approx(1 / 6)
     assert told.mean.value == pytest.approx(2.1 / 6)
     assert (told.k, told.judge) == (3, "hand")

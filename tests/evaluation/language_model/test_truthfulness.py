@@ -9,6 +9,7 @@ from curation_gym.evaluation.language_model.data import read_truth, subset
 from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.language_model.truthfulness import TruthQuestion, generative, multiple_choice
+from curation_gym.evaluation.statistics import over_items
 from curation_gym.pools.registry import DataReference
 from tests.evaluation.language_model.toys import EOS, bigram, uniform
 
@@ -22,8 +23,7 @@ def test_by_hand() -> None:
     told = multiple_choice(TOY, [BEST_WINS, BEST_LOSES])
     assert told.mc1.value == 0.5
     assert told.mc2.value == pytest.approx((0.6 / 0.95 + 0.6 / 0.9) / 2, rel=1e-5)
-    assert told.mc1.low == 0
-    assert told.mc1.high == 1
+    assert told.mc1 == over_items([1, 0])
 
 
 def test_another_true_answer_that_is_more_probable_does_not_cost_mc1() -> None:
