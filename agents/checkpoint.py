@@ -108,9 +108,10 @@ def restore(model: OnPolicyAlgorithm, path: Path, made_with: Mapping[str, Any]) 
     layers, bridge = _stack(model.env)
     try:
         state: dict[str, Any] = th.load(path, weights_only=False)
-        differing = sorted(key for key, value in made_with.items() if state["made_with"].get(key) != value)
+        before = state["made_with"]
+        differing = sorted(key for key in {*before, *made_with} if before.get(key) != made_with.get(key))
         if differing:
-            told = ", ".join(f"{key} was {state['made_with'].get(key)!r}, is {made_with[key]!r}" for key in differing)
+            told = ", ".join(f"{key} was {before.get(key)!r}, is {made_with.get(key)!r}" for key in differing)
             raise CheckpointError(f"{path} was made by another training: {told}; remove it to start anew")
         core = pickle.loads(state["core"])
         if core.task != bridge.env.task:

@@ -128,7 +128,8 @@ class ItemAgent:
         checkpoint = None if out is None else out / "checkpoint.pt"
         made_with = {**settings.model_dump(mode="json"), "seed": seed, "total_timesteps": total}
         made_with |= {"agent": self.name, "binary": binary, "env": scenario.env}
-        made_with |= {role: _plain(scenario.kwargs_for(role)) for role in ("training", "imitation")}
+        for role in ("training", "imitation"):
+            made_with |= {f"{role} {name}": value for name, value in _plain(scenario.kwargs_for(role)).items()}
         if out is not None and checkpoint is not None:
             if checkpoint.exists():
                 restore(model, checkpoint, made_with)

@@ -80,11 +80,11 @@ WEIGHED = POINTS[MAIN_POINT] or {}
 """The environment's weights where they aren't tuned: for what doesn't rank by them."""
 RULES = ("heuristic", "static_filter", "domain_rule", "label_clean")
 """Policies with thresholds or shares, which are what is tuned of them."""
-LIKE_RULES = "raft"
-"""A policy that ranks by the environment's weights, which are tried as often as thresholds and shares are."""
-LIKE_OURS = ("raft_refined", "dynacure")
-"""Policies that rank by those weights, too; ours trains in as many short episodes as others are tried in, the other is
-what it begins at. Both are tried in whole episodes only."""
+BY_WEIGHTS = ("raft", "raft_refined", "dynacure")
+"""Policies that rank what is shown by the environment's weights: these are what is tuned of them."""
+SHORT_FIRST = ("raft",)
+"""Of those, what is tried in short episodes first, as often as rules are; ours trains in as many, and begins at the
+other."""
 WEIGHTS = [
     {"safety": safety, "alignment": alignment, "utility": round(1 - safety - alignment, 2)}
     for safety in (0.45, 0.6, 0.7, 0.75, 0.8, 0.85)
@@ -187,7 +187,7 @@ def _curate(
             short[name] = {f"{scenario.name} train {name}": (train, (entrants[name], 0))}
         elif name in RULES:
             short[name] = units_of(_short(scenario, name, target, core.task, n_trials))
-        elif name == LIKE_RULES:
+        elif name in SHORT_FIRST:
             drawn = dict(enumerate(_drawn_weights(n_trials)))
             short[name] = units_of(by_weights(scenario, name, target, SHORT, drawn))
         else:
@@ -200,11 +200,11 @@ def _curate(
     for name in (name for name in policies if name in ready and name != BASE):
         if name in RULES:
             whole[name] = units_of(_whole(results, scenario, name, made[name], len(weights)))
-        elif name == LIKE_RULES:
+        elif name in SHORT_FIRST:
             found = list(promising(results, name, POINTS.values()).items())[: len(weights)]
             best = {number: weighted(one, WEIGHED)[0] for number, one in found}
             whole[name] = units_of(by_weights(scenario, name, made[name], WHOLE, best))
-        elif name in LIKE_OURS:
+        elif name in BY_WEIGHTS:
             whole[name] = units_of(by_weights(scenario, name, made[name], WHOLE, dict(enumerate(weights))))
         else:
             whole[name] = {}

@@ -277,7 +277,7 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     short, whole = (results[results["metric"] == f"{length}/safety"] for length in (SHORT, WHOLE))
     by_hand = {"heuristic", "static_filter", "domain_rule", "label_clean"}
     assert set(short["policy"]) == {"none", "raft", *by_hand}
-    assert set(whole["policy"]) == {"none", "raft", *by_hand, *dynacure.LIKE_OURS}
+    assert set(whole["policy"]) == {"none", *by_hand, *dynacure.BY_WEIGHTS}
     assert (short.groupby("policy").size() <= 3).all()
     assert set(short[short["policy"] == "raft"]["seed"]) == {0, 1, 2}, "a trial of each of the weights"
     assert (whole[whole["policy"] == "raft_refined"]["seed"] == [0, 1]).all(), "likewise"
@@ -285,7 +285,7 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
         spent = tried[tried["policy"].isin(by_hand)]["step"]
         assert (spent >= dynacure_tuning.SPENT * budget).all(), "what doesn't spend the budget isn't tried"
     weights = results[results["metric"].str.startswith(f"{WHOLE}/hyperparameter/weight_")]
-    assert set(weights["policy"]) == {"raft", *dynacure.LIKE_OURS}
+    assert set(weights["policy"]) == set(dynacure.BY_WEIGHTS)
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
