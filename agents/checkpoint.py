@@ -37,25 +37,27 @@ _WRAPPERS: dict[type[VecEnvWrapper], tuple[str, ...]] = {
 }
 
 
+_EVERY = 10  # rollouts
+
+
 class CheckpointError(ValueError):
     """A checkpoint that can't be written or read."""
 
 
 class Checkpoint(BaseCallback):
-    """Writes a checkpoint before every ``every``-th rollout.
+    """Writes a checkpoint before every tenth rollout.
 
     Args:
         path: the file, replaced atomically.
         made_with: see :func:`write`.
-        every: rollouts, ≥ 1.
     """
 
-    def __init__(self, path: Path, made_with: Mapping[str, Any], every: int = 10) -> None:
+    def __init__(self, path: Path, made_with: Mapping[str, Any]) -> None:
         super().__init__()
-        self.path, self.made_with, self.every, self._rollouts = path, made_with, every, 0
+        self.path, self.made_with, self._rollouts = path, made_with, 0
 
     def _on_rollout_start(self) -> None:
-        if self._rollouts and self._rollouts % self.every == 0:
+        if self._rollouts and self._rollouts % _EVERY == 0:
             assert isinstance(self.model, OnPolicyAlgorithm)
             write(self.model, self.path, self.made_with)
         self._rollouts += 1

@@ -20,6 +20,7 @@ from curation_gym.signals.encoders import SentenceTransformerConfig, model_path,
 from curation_gym.signals.scores import ScoreError, TextCache, imported_scorer
 
 DATA_VARIABLE = "CURATION_GYM_DATA"
+_ROWS_AT_ONCE = 1000
 EMBEDDED = "docstrings"
 """The data set that any installation carries, see :mod:`curation_gym.pools.packages`; columns text, kind, package."""
 _SOURCES: dict[str, tuple[Any, list[str]]] = {}
@@ -93,14 +94,14 @@ def stream_splits(reference: DataReference, *, remote: bool = False) -> dict[str
     return {split: _load_files(paths, streaming=True) for split, paths in files.items()}
 
 
-def read_batches(dataset: Any, source: DataReference, split: str, size: int = 1000) -> Iterator[dict[str, list[Any]]]:
+def read_batches(dataset: Any, source: DataReference, split: str) -> Iterator[dict[str, list[Any]]]:
     """The rows of a split of :func:`stream_splits`, a batch of columns at a time.
 
     Raises:
         PoolError: when a file can't be read.
     """
     try:
-        yield from dataset.iter(size)
+        yield from dataset.iter(_ROWS_AT_ONCE)
     except Exception as error:  # every format has its own errors; all mean that the file can't be read
         cause = error.__cause__ or error
         raise PoolError(f"data set {source.title!r}, split {split!r} can't be read: {cause}") from error

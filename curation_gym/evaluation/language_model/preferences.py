@@ -61,7 +61,7 @@ class WinRate(NamedTuple):
     judge: str
 
 
-def dialogue_pair(chosen: str, rejected: str, axis: str = "all") -> PreferencePair:
+def dialogue_pair(chosen: str, rejected: str) -> PreferencePair:
     """Two dialogues of HH-RLHF as a pair: the prompt is what both share, up to the last turn of the assistant.
 
     Raises:
@@ -71,7 +71,7 @@ def dialogue_pair(chosen: str, rejected: str, axis: str = "all") -> PreferencePa
     end = shared.rfind(TURN) + len(TURN)
     if end < len(TURN):
         raise EvaluationError(f"two dialogues share no turn {TURN!r}, after which they could be compared")
-    pair = PreferencePair(chosen[:end], chosen[end:].strip(), rejected[end:].strip(), axis)
+    pair = PreferencePair(chosen[:end], chosen[end:].strip(), rejected[end:].strip())
     if not pair.chosen or not pair.rejected:
         raise EvaluationError("a dialogue has no answer after what it shares with the other; leave the pair out")
     return pair
