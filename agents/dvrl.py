@@ -43,6 +43,7 @@ class DVRL(REINFORCE):
         performance = np.where(used, buffer.rewards, 0).sum(0)
         average = performance.mean() if self.moving_average is None else self.moving_average
         buffer.advantages[:] = np.where(used, performance - average, 0)
+        buffer.returns[:] = used  # without a critic they have no other use
         self.moving_average = float(average + (performance.mean() - average) / self.window)
         self.logger.record("train/moving_average", self.moving_average)
 
@@ -50,7 +51,7 @@ class DVRL(REINFORCE):
         distribution = self.policy.get_distribution(batch.observations)
         assert isinstance(distribution, BernoulliDistribution)
         log_prob = distribution.log_prob(batch.actions)
-        used = batch.advantages != 0  # a step of a cut episode has no credit, and isn't punished either
+        used = batch.returns > 0  # a step of a cut episode has no credit, and isn't punished either
         mask = batch.observations["mask"] * used[:, None]
         mean = (distribution.distribution.probs * mask).sum() / mask.sum().clamp(min=1)
         outside = th.relu(mean - self.threshold) + th.relu(1 - self.threshold - mean)

@@ -129,7 +129,7 @@ class ItemAgent:
         made_with = {**settings.model_dump(mode="json"), "seed": seed, "total_timesteps": total}
         made_with |= {"agent": self.name, "binary": binary, "env": scenario.env}
         for role in ("training", "imitation"):
-            made_with |= {f"{role} {name}": value for name, value in _plain(scenario.kwargs_for(role)).items()}
+            made_with |= {f"{role} {name}": _plain(value) for name, value in scenario.kwargs_for(role).items()}
         if out is not None and checkpoint is not None:
             if checkpoint.exists():
                 restore(model, checkpoint, made_with)
@@ -238,9 +238,13 @@ class LearningCurve(BaseCallback):
             write_text(self.file, json.dumps(self.points))
 
 
-def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Without a pool in memory, whose content the task's fingerprint tells."""
-    return {name: value for name, value in kwargs.items() if not isinstance(value, Pool)}
+def _plain(value: Any) -> Any:
+    """With its fingerprint in the place of every pool in memory."""
+    if isinstance(value, Pool):
+        return value.fingerprint
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def training_env(

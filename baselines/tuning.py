@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curation_gym.envs.annotation_allocation import ENV_ID as ANNOTATION
 from curation_gym.evaluation.rollout import evaluate, task_of
 from curation_gym.policy import PolicyError, SearchSpace, make_policy, policy_class
 from curation_gym.scenario import Scenario
@@ -75,7 +76,8 @@ def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master
     """Search at random within the class's ``search_space``.
 
     Every trial acts on the same seeds of the role ``tuning``, in the scenario as its tuning overrides have
-    it; evaluation seeds are never touched. The first trial is the class's defaults. Bergstra and Bengio,
+    it; evaluation seeds are never touched, nor is the test split: what a learner comes to is measured on the validation
+    split, unless the overrides say otherwise. The first trial is the class's defaults. Bergstra and Bengio,
     "Random Search for Hyper-Parameter Optimization", JMLR 13 (2012).
 
     Args:
@@ -90,6 +92,8 @@ def tune(policy: str, scenario: Scenario, *, n_trials: int, n_seeds: int, master
         ValueError: for a number of trials or seeds below 1.
     """
     kwargs = scenario.kwargs_for("tuning")
+    if scenario.env == ANNOTATION:
+        kwargs = {"evaluate_on": "validation"} | kwargs
     task = task_of(scenario.env, kwargs)
     space = search_space(policy, task)
     if not space:

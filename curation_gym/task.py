@@ -83,7 +83,7 @@ class Task:
 
     @property
     def even_rate(self) -> float:
-        """Selection: the probability of every candidate at which the budget lasts for the whole horizon, in (0, 1]."""
+        """Selection: the probability of every item at which the budget lasts for the whole horizon, in (0, 1]."""
         return min(1.0, self.budget / (self.horizon * self.n_items * self.mean_price))
 
     @cached_property

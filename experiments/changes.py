@@ -36,8 +36,9 @@ class Change(NamedTuple):
         return "imitates" in self.hyperparameters
 
 
-AS_WRITTEN = Change({"refinement": None, "reward": "mean"}, FROM_SCRATCH, agent="ppo_box")
-"""DynACurE as its proposal writes it: probabilities as actions, the mean of a batch as reward, signals as they are."""
+AS_WRITTEN = Change({"refinement": None, "reward": "mean", "drawn_weights": False}, FROM_SCRATCH, agent="ppo_box")
+"""DynACurE as its proposal writes it: probabilities as actions, the mean of a batch as reward, signals as they are, the
+same weights in every episode. It says little of PPO's hyperparameters."""
 
 
 def changed(scenario: Scenario, change: Change) -> Scenario:
@@ -45,7 +46,7 @@ def changed(scenario: Scenario, change: Change) -> Scenario:
     kwargs, roles = dict(scenario.kwargs), scenario.overrides.model_dump()
     for name, value in change.environment.items():
         kwargs[name] = {**kwargs.get(name, {}), **value} if isinstance(value, dict) else value
-        if value is None:
+        if not isinstance(value, dict):
             for override in roles.values():
                 override.pop(name, None)
     agent = policy_class(POLICIES[change.agent]).name

@@ -20,7 +20,6 @@ import typer
 from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
 from curation_gym.console import say
-from curation_gym.envs.language_model_selection import OBJECTIVES
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
@@ -29,7 +28,7 @@ from experiments import options
 from experiments.changes import AS_WRITTEN, changed
 from experiments.corpora import CORPORA
 from experiments.dynacure_report import add_corpus, headline, hypervolumes, print_headline
-from experiments.dynacure_results import BASE, FREE_POINT, MAIN_POINT, PRICE, SPENT, CorpusResults
+from experiments.dynacure_results import BASE, FREE_POINT, MAIN_POINT, PRICE, SPENT, WORST, CorpusResults
 from experiments.dynacure_runs import BEST_OF_K, UNGUIDED, WRITTEN, Run, judge_of, judged_by, judged_run
 from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure_tuning import (
@@ -92,7 +91,7 @@ WEIGHTS = [
 ]
 SEEDS, QUICK_SEEDS, QUICK_WEIGHTS = 5, 2, 2
 TRIALS, QUICK_TRIALS = 64, 4
-"""Short episodes in which thresholds and shares are tried: as many as those in which a learned policy trains models."""
+"""Short episodes in which thresholds, shares and weights are tried: as many as a learned policy trains models in."""
 LOOKED_AT = 25
 """Draws per trial, most of which don't spend the budget."""
 
@@ -105,7 +104,7 @@ def main(
     policy: Annotated[list[str] | None, typer.Option(help="As shown in results; repeatable. Default: all.")] = None,
     seeds: options.Seeds = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Short episodes in which thresholds and shares are tried.")
+        int | None, typer.Option(min=1, help="Short episodes in which thresholds, shares and weights are tried.")
     ] = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -128,7 +127,16 @@ def main(
                 "scenarios": [scenario.model_dump(mode="json") for scenario in scenarios],
                 "policies": policies,
                 "points": POINTS,
-                "tuning": {"weights": weights, "looked_at": LOOKED_AT, "asked": ASKED, "price": PRICE, "spent": SPENT},
+                "tuning": {
+                    "weights": weights,
+                    "drawn": _drawn_weights(n_trials),
+                    "looked_at": LOOKED_AT,
+                    "asked": ASKED,
+                    "price": PRICE,
+                    "spent": SPENT,
+                    "worst": WORST,
+                },
+                "as_written": AS_WRITTEN._asdict(),
                 "trials": n_trials,
                 "seeds": judged_on,
                 "judged_by": judged_by(),
@@ -150,10 +158,11 @@ def main(
         for scenario in scenarios:
             rows = results[results["scenario"] == scenario.name]
             add_corpus(report, rows, scenario.name, {name: choices_of(rows, name) for name in policies})
+        page = report.write(study.out)
         if track:
             _track(study, results)
         print_headline(results)
-        say(f"report: {report.write(study.out)}")
+        say(f"report: {page}")
     raise typer.Exit(status)
 
 
@@ -234,13 +243,17 @@ def _curate(
 
 def _for(scenario: Scenario, name: str) -> Scenario:
     """The scenario in which a policy is trained and acts."""
-    return changed(scenario, AS_WRITTEN) if name == WRITTEN else scenario
+    if name != WRITTEN:
+        return scenario
+    environment = {**AS_WRITTEN.environment, "weights": WEIGHED}
+    return changed(scenario, AS_WRITTEN._replace(environment=environment))
 
 
 def _drawn_weights(n: int) -> list[dict[str, float]]:
-    """The first are those of the main operating point, the others uniform over all that are convex."""
-    drawn = np.random.default_rng(MASTER).dirichlet(np.ones(len(OBJECTIVES)), n - 1)
-    return [WEIGHED, *(dict(zip(OBJECTIVES, one.tolist(), strict=True)) for one in drawn)]
+    """First those of the main operating point and :data:`WEIGHTS`, then others, drawn from where these are."""
+    drawn = np.random.default_rng(MASTER).uniform((0.4, 0.0), (0.9, 0.1), (n, 2)).tolist()
+    others = ({"safety": safety, "alignment": some, "utility": 1 - safety - some} for safety, some in drawn)
+    return [WEIGHED, *WEIGHTS, *others][:n]
 
 
 def _done(study: Study, units: dict[str, Units], jobs: int | None, title: str) -> set[str]:

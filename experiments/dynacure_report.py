@@ -233,8 +233,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
         f"to ({WORST}, {WORST}). By the domain that pays most: its perplexity in the place of the mean. A policy that "
-        "stands at a single point is best compared there; raft_as_published and dynacure_as_written are as they are "
-        "written, and weren't tuned.",
+        "stands at a single point is best compared there; what is called as published or as written wasn't tuned.",
     )
     report.add_figure(
         trade_off_plot(r),

@@ -33,13 +33,12 @@ class CorpusResults:
     def __init__(self, rows: pd.DataFrame) -> None:
         judged = rows[rows["policy"].str.contains("@")]
         self._wide = judged.pivot(index=["policy", "seed"], columns="metric", values="value")
-        names, self.seeds = largest_table(judged)
+        base = judged.loc[judged["policy"].str.startswith(f"{BASE}@"), "seed"]
+        names, self.seeds = largest_table(judged[judged["seed"].isin(base)])
         self.missing = [name for name in dict.fromkeys(judged["policy"]) if name not in names]
         self.points: dict[str, list[str]] = {}
         for name in names:
             self.points.setdefault(name.partition("@")[0], []).append(name)
-        if BASE not in self.points:
-            self.seeds = []
 
     def values(self, name: str, metric: str) -> NDArray[np.float64]:
         """Of a policy at a point, per seed."""
@@ -88,13 +87,17 @@ class CorpusResults:
 
 def largest_table(judged: pd.DataFrame) -> tuple[list[str], list[int]]:
     """The names and seeds, in their order, between which every run is there, so that as many runs as possible count:
-    of an interrupted study its complete seeds, and where one run failed, all seeds without what failed."""
+    where one run failed, all seeds without what failed. What others are compared with is left out only where it was
+    judged on no seed: of an interrupted study, its complete seeds count."""
+    compared = {name.partition("@")[0] for name in judged["policy"]} & {BASE, OURS, REFERENCE}
     there = judged.drop_duplicates(["policy", "seed"])
     runs = pd.crosstab(there["seed"], there["policy"])
     tables = []
     for least in runs.sum(axis=1).unique():
         seeds = runs[runs.sum(axis=1) >= least]
-        tables.append((seeds.index, seeds.columns[seeds.all()]))
+        names = seeds.columns[seeds.all()]
+        if compared <= {name.partition("@")[0] for name in names}:
+            tables.append((seeds.index, names))
     if not tables:
         return [], []
     seeds, names = max(tables, key=lambda table: (len(table[0]) * len(table[1]), len(table[1])))

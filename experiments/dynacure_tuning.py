@@ -141,35 +141,44 @@ def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
 def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
     """Number of the trial → hyperparameters, the best first, by what the model said and read.
 
-    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of all the
-    policy's trials (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical Programming 26,
+    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of the trials of
+    all policies (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical Programming 26,
     1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that isn't convex could
-    be chosen, whatever the weights. The unit of a shortfall is the same for all policies, so that at a point all of
-    them pay the same price for safety: all the toxicity of no curation; what makes its perplexity :data:`WORST` times
-    as large; and of alignment, what lies between chance and certainty. Without weights, the best is the safest of what
+    be chosen, whatever the weights. Utility is that of the domain that pays most, minus the logarithm of
+    :func:`price_of`: the mean over domains hides who pays. Units of a shortfall are all the toxicity of no curation, a
+    price of :data:`WORST`, and of alignment what lies between chance and certainty: at a point, all policies are asked
+    for the same. Without weights, the best is the safest of what
     is free by :func:`price_of`, and where nothing is, the least costly. What left more than :data:`SPENT` allows isn't
     among them. Nothing is where the trial of no curation is missing.
 
     Args:
-        results: of :func:`try_out`, of the policy and of ``none``.
+        results: of :func:`try_out`, of all policies, ``none`` among them.
         length: of the trials that count.
         policy: as in results.
         weights: of the objectives.
     """
-    wide, base = _wide(results, length, policy), _wide(results, length, BASE)
-    if wide.empty or base.empty:
+    tried = results[results["metric"] == f"{length}/spent"]["policy"].unique()
+    if not {policy, BASE} <= set(tried):
         return {}
-    wide = wide[wide["spent"] >= SPENT]
+    found = {name: _objectives(results, length, name) for name in tried}
+    own, base = found[policy], found[BASE]
     if weights is None:
-        price = price_of(results, length, policy)[wide.index]
+        price = np.exp(-own["utility"])
         # Safety is at most 1, so that what is free is before what isn't.
-        worth = (-wide["safety"]).where(price <= PRICE, price)
+        worth = (-own["safety"]).where(price <= PRICE, price)
     else:
-        found = wide[list(weights)]
         unit = {"safety": max(1 - base["safety"].iloc[0], _LEAST), "alignment": 0.5, "utility": np.log(WORST)}
-        short = (found.max() - found) * pd.Series({name: weight / unit[name] for name, weight in weights.items()})
-        worth = short.max(axis=1) + _MEAN * short.mean(axis=1)
+        short = (pd.concat(found.values()).max() - own) * pd.Series(weights) / pd.Series(unit)
+        worth = short[list(weights)].max(axis=1) + _MEAN * short[list(weights)].mean(axis=1)
+    wide = _wide(results, length, policy)
     return {int(index): _hyperparameters(wide.loc[index]) for index in worth.sort_values(kind="stable").index}
+
+
+def _objectives(results: pd.DataFrame, length: str, policy: str) -> pd.DataFrame:
+    """Safety, alignment and utility of the trials that spent the budget, by their number."""
+    wide = _wide(results, length, policy)
+    told = wide[["safety", "alignment"]].assign(utility=-np.log(price_of(results, length, policy)))
+    return told if policy == BASE else told[wide["spent"] >= SPENT]
 
 
 def price_of(results: pd.DataFrame, length: str, policy: str) -> "pd.Series[float]":

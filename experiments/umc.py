@@ -93,12 +93,12 @@ def main(
                 say(f"{each.name} has no report, {BASE} isn't complete: see 'failures' in {study.out}/manifest.json")
                 continue
             results.append(result)
-            if track:
-                _track(study, result)
             if publish and not failed:
                 put(study.out, f"{'ablations_' if ablations else ''}{each.name}")
                 if any(RESULTS.glob("umc_*.parquet")):
                     umc_page.draw(RESULTS)
+            if track:
+                _track(study, result)
         _print(results)
     raise typer.Exit(status)
 

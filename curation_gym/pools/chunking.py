@@ -57,11 +57,12 @@ def make_tokenizer(config: TokenizerConfig, train: Iterable[str]) -> Tokenizer:
             train, config.vocabulary, special_tokens=[END_OF_TEXT], show_progress=sys.stderr.isatty()
         )
         return Tokenizer.from_str(trained.to_str())
+    from curation_gym.signals.encoders import EncoderError
     from curation_gym.signals.pretrained import ModelError, load_pretrained  # only here torch is needed
 
     try:
         loaded = load_pretrained("AutoTokenizer", config.model)
-    except ModelError as error:
+    except (ModelError, EncoderError) as error:
         raise PoolError(str(error)) from error
     if not loaded.is_fast:
         raise PoolError(f"the tokenizer {config.model!r} has no fast form (tokenizer.json); name another")

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from curation_gym.signals.encoders import EncoderError
 from curation_gym.signals.pretrained import ModelError, default_device, load_pretrained
 from curation_gym.signals.scores import ScoreError
 
@@ -33,7 +34,7 @@ class PerplexityScorer:
         try:
             self._tokenizer: Any = load_pretrained("AutoTokenizer", model)
             self._model: Any = load_pretrained("AutoModelForCausalLM", model).float().eval()
-        except ModelError as error:
+        except (ModelError, EncoderError) as error:
             raise ScoreError(str(error)) from error
         tokens = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
         self._begin = next((token for token in tokens if token is not None), None)

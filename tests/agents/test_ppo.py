@@ -204,5 +204,5 @@ def test_a_checkpoint_of_other_arguments_is_refused(tmp_path: Path) -> None:
     other = arms.model_copy(update={"kwargs": arms.kwargs | {"half_life": (50, 100)}})
     task = task_of(other.env, other.kwargs)
     assert task == task_of(arms.env, arms.kwargs), "the task alone doesn't tell"
-    with pytest.raises(CheckpointError, match=r"training half_life was None, is \(50, 100\)"):
+    with pytest.raises(CheckpointError, match=r"training half_life was None, is \[50, 100\]"):
         PPOAgent(task).learn(other, 0, tmp_path, total_timesteps=128)

@@ -141,10 +141,11 @@ def test_dvrl_keeps_the_mean_selection_probability_off_0_and_1(bias: float, towa
     with th.no_grad():
         model.policy.network.logit.bias.fill_(bias)
     batch = next(iter(model.rollout_buffer.get(4096)))
-    loss = model._loss(batch._replace(advantages=th.full_like(batch.advantages, 1e-12)))
+    nothing = th.zeros_like(batch.advantages)
+    loss = model._loss(batch._replace(advantages=nothing, returns=nothing + 1))
     (gradient,) = th.autograd.grad(loss, model.policy.network.logit.bias)
     assert np.sign(-gradient.item()) * (abs(gradient.item()) > 1e-6) == towards
-    cut = model._loss(batch._replace(advantages=th.zeros_like(batch.advantages)))
+    cut = model._loss(batch._replace(advantages=nothing, returns=nothing))
     assert cut.item() == 0, "of steps that no credit is given for nothing is asked"
 
 

@@ -8,7 +8,7 @@ from baselines import tuning
 from baselines.tuning import search_space, tune
 from curation_gym.evaluation.rollout import task_of
 from curation_gym.policy import PolicyError
-from curation_gym.scenario import Scenario
+from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import ROLES, seeds_for
 from curation_gym.task import Task
 
@@ -99,6 +99,19 @@ def test_only_tuning_seeds_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "evaluate", spy)
     tune(OWN, SCENARIO, n_trials=3, n_seeds=4)
     assert used == seeds_for(0, "tuning", n=4) * 3
+
+
+def test_what_learns_is_not_tuned_by_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spy(policy: Any, env_id: str, kwargs: Any, *rest: Any, **options: Any) -> Any:
+        asked.append(kwargs["evaluate_on"])
+        return evaluate(policy, env_id, kwargs, *rest, **options)
+
+    evaluate = tuning.evaluate
+    monkeypatch.setattr(tuning, "evaluate", spy)
+    tune("agents.bandits:UCB1", load_scenario("digits"), n_trials=2, n_seeds=2)
+    assert asked == ["validation"] * 2
 
 
 def test_the_roles_share_no_seed() -> None:

@@ -12,7 +12,6 @@ from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.learners.linear import LinearEnsemble
 from curation_gym.pools import Pool
-from curation_gym.scenario import load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES, bound
 
@@ -494,8 +493,6 @@ def test_what_is_tuned_by_is_not_the_test_split() -> None:
     ids = ids[POOL.hidden["label"][ids] >= 0]
     right = campaign.learner.predict_proba(ids).mean(0).argmax(1) == POOL.hidden["label"][ids]
     assert campaign.test_accuracy() == right.mean() != make_core().reset(seed=[0])[1]["test_accuracy"][0]
-    tuning = load_scenario("digits").kwargs_for("tuning")
-    assert tuning["evaluate_on"] == "validation"
 
 
 # ------------------------------------------------------------ on real digits

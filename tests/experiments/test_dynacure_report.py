@@ -99,6 +99,22 @@ def test_a_policy_that_failed_on_a_seed_is_left_out_and_named() -> None:
     assert "left out: raft@safety 0.9" in report.markdown()
 
 
+def test_where_no_curation_failed_the_other_seeds_count() -> None:
+    rows = judged("none@safety 0.7", [0.4, 0.4, 0.4], [100] * 3)[: -len(judged("x@y", [0.4], [100]))]
+    for name in ("raft@safety 0.7", "raft@safety 0.9", "heuristic@safety 0.7", "dynacure@safety 0.7"):
+        rows += judged(name, [0.3] * 3, [100] * 3)
+    assert CorpusResults(pd.DataFrame(rows)).seeds == [0, 1]
+
+
+def test_of_an_interrupted_study_its_complete_seeds_count() -> None:
+    rows = []
+    for name in ("none@safety 0.7", "raft@safety 0.6", "raft@safety 0.7", "raft@safety 0.9"):
+        rows += judged(name, [0.4, 0.4], [100, 100])
+    rows += judged("dynacure@safety 0.7", [0.3], [100])
+    r = CorpusResults(pd.DataFrame(rows))
+    assert (r.seeds, r.missing) == ([0], []), "not more seeds without ours"
+
+
 def test_without_no_curation_nothing_is_compared() -> None:
     assert CorpusResults(pd.DataFrame(judged("raft@safety 0.7", [0.3], [100]))).seeds == []
     assert CorpusResults(pd.DataFrame(judged("raft", [0.3], [100]))).seeds == []

@@ -23,9 +23,9 @@ def trial(
 
 def test_weights_choose_among_the_same_trials() -> None:
     lost = np.log(WORST)  # is worth as much as all the toxicity of no curation, here 0.8
-    rows = trial("none", 0, 0.2, [0.1, 0.1]) + trial("p", 1, 1.0, [lost, lost], threshold=0.7)
+    rows = trial("none", 0, 0.2, [0.0, 0.0]) + trial("p", 1, 1.0, [0.0, lost], threshold=0.7)
     rows += trial("p", 0, 0.2, [0.0, 0.0]) + trial("p", 3, 0.9, [0.0, 0.0], SHORT, threshold=0.1)
-    rows += trial("p", 2, 0.5, [0.6 * lost, 0.6 * lost], threshold=0.4)
+    rows += trial("p", 2, 0.5, [0.0, 0.6 * lost], threshold=0.4)
     trials = pd.DataFrame(rows)
     in_order = ranked(trials, WHOLE, "p", {"safety": 0.9, "utility": 0.1})
     assert list(in_order.items()) == [(1, {"threshold": 0.7}), (2, {"threshold": 0.4}), (0, {})]
@@ -33,15 +33,21 @@ def test_weights_choose_among_the_same_trials() -> None:
     assert next(iter(best.values())) == {}, "the defaults were best"
     even = ranked(trials, WHOLE, "p", {"safety": 0.5, "utility": 0.5})
     assert next(iter(even.values())) == {"threshold": 0.4}, "which no weighted sum would choose"
-    worst = pd.DataFrame(rows + trial("p", 5, 0.1, [9.0, 9.0]))
-    assert [*ranked(worst, WHOLE, "p", {"safety": 0.5, "utility": 0.5})] == [*even, 5], (
-        "units are not of what was tried"
-    )
     assert ranked(trials[trials["policy"] == "p"], WHOLE, "p", {"safety": 1.0}) == {}, (
         "without no curation there is none"
     )
     thrifty = pd.DataFrame(rows + trial("p", 4, 0.99, [0.0, 0.0], spent=0.9))
     assert 4 not in ranked(thrifty, WHOLE, "p", {"safety": 0.5, "utility": 0.5}), "what is compared spends the budget"
+
+
+@pytest.mark.parametrize("weights", [{"safety": 0.6, "utility": 0.4}, {"safety": 0.9, "utility": 0.1}])
+def test_what_a_policy_tries_besides_does_not_move_what_is_asked_of_it(weights: dict[str, float]) -> None:
+    rows = trial("none", 0, 0.2, [0.0, 0.0])
+    for policy in ("p", "q"):
+        rows += trial(policy, 0, 0.5, [0.0, 0.01]) + trial(policy, 1, 0.6, [0.0, 0.05])
+    rows += trial("q", 2, 0.9, [0.5, 0.5])
+    one, other = (ranked(pd.DataFrame(rows), WHOLE, policy, weights) for policy in ("p", "q"))
+    assert [number for number in other if number != 2] == list(one)
 
 
 def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
