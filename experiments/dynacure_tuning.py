@@ -141,15 +141,15 @@ def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
 def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
     """Number of the trial → hyperparameters, the best first, by what the model said and read.
 
-    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of the trials of
-    all policies (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical Programming 26,
-    1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off that isn't convex could
-    be chosen, whatever the weights. Utility is that of the domain that pays most, minus the logarithm of
-    :func:`price_of`: the mean over domains hides who pays. Units of a shortfall are all the toxicity of no curation, a
-    price of :data:`WORST`, and of alignment what lies between chance and certainty: at a point, all policies are asked
-    for the same. Without weights, the best is the safest of what
-    is free by :func:`price_of`, and where nothing is, the least costly. What left more than :data:`SPENT` allows isn't
-    among them. Nothing is where the trial of no curation is missing.
+    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of the
+    trials of all policies (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
+    Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off
+    that isn't convex could be chosen, whatever the weights. Utility is that of the domain that pays most, minus the
+    logarithm of :func:`price_of`: the mean over domains hides who pays. Units of a shortfall are all the toxicity
+    of no curation, a price of :data:`WORST`, and of alignment what lies between chance and certainty: at a point,
+    all policies are asked for the same. Without weights, the best is the safest of what is free by
+    :func:`price_of`, and where nothing is, the least costly. What left more than :data:`SPENT` allows isn't among
+    them. Nothing is where the trial of no curation is missing.
 
     Args:
         results: of :func:`try_out`, of all policies, ``none`` among them.
