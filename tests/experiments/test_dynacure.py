@@ -25,7 +25,7 @@ from experiments import (
 )
 from experiments.ablations import CHANGES, CORNERS
 from experiments.by_hand import Rule
-from experiments.changes import changed
+from experiments.changes import AS_WRITTEN, changed
 from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
@@ -409,6 +409,7 @@ def test_a_change_reaches_every_role() -> None:
         refinement = scenario.kwargs_for(role)["refinement"]
         assert weaker.kwargs_for(role)["refinement"] == refinement | {"gain": 0}
         assert refinement["gain"] > 0
+        assert changed(scenario, AS_WRITTEN).kwargs_for(role)["drawn_weights"] is False
     assert CliRunner().invoke(_app(ablations.main), ["--change", "without_luck"]).exit_code == 2
 
 
