@@ -46,7 +46,7 @@ class HistoryPolicy(ArmPolicy):
         """What is known before the first pull; ``shape`` is (..., n_items)."""
         raise NotImplementedError
 
-    def learn(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
+    def update(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
         """What is known after a pull.
 
         Args:
@@ -78,7 +78,7 @@ class HistoryPolicy(ArmPolicy):
         memory = self._recall(state, pulls, episode_start)
         pulled = (pulls > memory["pulls"]).astype(np.float64)
         paid = pulled * self.task.read(observation, "last_reward")
-        memory = {**self.learn(memory, pulled, paid, observation), "pulls": pulls}
+        memory = {**self.update(memory, pulled, paid, observation), "pulls": pulls}
         return self.largest(self.index(memory), observation), memory
 
     def _recall(self, state: Memory | None, pulls: Values, episode_start: NDArray[Any] | None) -> Memory:

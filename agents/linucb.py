@@ -62,7 +62,7 @@ class LinUCB(HistoryPolicy):
             "features": np.zeros((*shape, size)),
         }
 
-    def learn(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
+    def update(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
         # The features that the arm had when it was pulled; 0 without a pull, which changes nothing below.
         x = np.einsum("...a,...ad->...d", pulled, memory["features"])
         v = np.einsum("...de,...e->...d", memory["inverse"], x)

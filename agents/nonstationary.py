@@ -55,7 +55,7 @@ class DiscountedUCB(_RecentUCB):
     def nothing(self, shape: tuple[int, ...]) -> Memory:
         return {"count": np.zeros(shape), "total": np.zeros(shape)}
 
-    def learn(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
+    def update(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
         keep = self.gamma ** pulled.sum(-1, keepdims=True)
         return {"count": keep * memory["count"] + pulled, "total": keep * memory["total"] + paid}
 
@@ -90,7 +90,7 @@ class SlidingWindowUCB(_RecentUCB):
         counts = {"count": np.zeros(shape), "total": np.zeros(shape)}
         return counts | {"arms": np.full(recent, -1), "rewards": np.zeros(recent)}
 
-    def learn(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
+    def update(self, memory: Memory, pulled: Values, paid: Values, observation: Observation) -> Memory:
         some = pulled.any(-1, keepdims=True)
 
         def shifted(name: str, latest: Values) -> Values:

@@ -38,8 +38,8 @@ METHOD = (
 
 
 CROSSINGS = (
-    "Labels are medians over seeds, inf where most seeds never reached the target. In the share saved, a seed that "
-    "never reached it counts as the whole budget, so it never makes a saving."
+    "Labels are medians over seeds, inf where most seeds never reached the target, which saves nothing. In the share "
+    "saved, random sampling that never reached it counts as the whole budget, so the share is a lower bound."
 )
 
 GAP = (

@@ -38,7 +38,7 @@ from experiments.policies import digest, resolve
 from experiments.report import Report
 from experiments.study import POLICY_DIRECTORY, Study, tidy
 from experiments.tracking import Tracker
-from experiments.units import MASTER, cores, made_for, settings
+from experiments.units import MASTER, cores, made_for, settings, trained_policy
 
 EVALUATIONS = 20  # points of the learning curve
 DEFAULT = Training(total_timesteps=200_000, n_envs=32)  # where the scenario says nothing
@@ -200,6 +200,7 @@ def main(
             overwrite=overwrite,
         )
         place = study.out / POLICY_DIRECTORY
+        place.mkdir(exist_ok=True)
         tuning = seeds_for(MASTER, "tuning", n=min(20, len(judged_on)))
         own_seed = seeds_for(MASTER, "training", seed)[0]
         with Tracker.of(study) if track else nullcontext() as tracker:
@@ -210,7 +211,7 @@ def main(
                 curve = read_curve(watch.file)  # from the disk: an earlier run may have done all the training
                 core = built["evaluation"]
                 policies = {
-                    label: made_for(core, place / "policy", 0),
+                    label: trained_policy(core, target, place / "policy", 0),
                     RANDOM: made_for(core, resolve([RANDOM])[RANDOM], 0),
                 }
                 board = _judged(scenario, policies, judged_on, curve[-1][0] if curve else total)

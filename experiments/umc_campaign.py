@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from curation_gym.annotators.agreement import krippendorff_alpha
+from curation_gym.annotators.answers import ABSTENTION
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.annotation_setting import AnnotationAllocationConfig
 from curation_gym.envs.campaign import Campaign
@@ -162,8 +163,9 @@ def drifted(pool: Pool, accuracies: dict[int, float]) -> float:
 
 
 def _agreement(campaign: Campaign) -> float:
-    """Krippendorff's α of a crowd's answers."""
-    return krippendorff_alpha(campaign.votes) if campaign.votes.shape[1] > 1 else float("nan")
+    """Krippendorff's α of a crowd's answers; NaN where nothing was answered twice."""
+    pairs = (campaign.votes != ABSTENTION).sum(1) >= 2
+    return krippendorff_alpha(campaign.votes) if pairs.any() else float("nan")
 
 
 def _ood(campaign: Campaign) -> float:

@@ -61,6 +61,15 @@ def made_for(core: CurationVectorEnv, target: str | Path, seed: int, **hyperpara
     return make_policy(target, core.task, seed, pool=getattr(core, "pool", None), **hyperparameters)
 
 
+def trained_policy(core: CurationVectorEnv, target: str, saved: Path, seed: int) -> Policy:
+    """What an agent saved, read by its class's ``load`` or, where it has none, as any saved policy is."""
+    load = getattr(policy_class(target), "load", None)
+    if load is None:
+        return made_for(core, saved, seed)
+    policy: Policy = load(saved, core.task, seed=seed, pool=getattr(core, "pool", None))
+    return policy
+
+
 def settings(target: str, scenario: Scenario) -> Training | None:
     """How the scenario trains an agent; None when its class doesn't say.
 
@@ -125,10 +134,12 @@ def act(payload: tuple[Entrant, int, int, list[int]], out: Path) -> pd.DataFrame
     """Evaluate on a chunk of evaluation seeds."""
     entrant, run, chunk, seeds = payload
     scenario, kwargs = entrant.scenario, entrant.scenario.kwargs_for("evaluation")
-    target = entrant.place(out, run) / "policy" if entrant.trained else entrant.target
-    hyperparameters: dict[str, Any] = tuned(entrant, out) if entrant.tuned else {}
-    seed = seeds_for(MASTER, "evaluation", 1 + chunk)[0]
-    policy = made_for(make_core(scenario.env, kwargs), target, seed, **hyperparameters)
+    seed, core = seeds_for(MASTER, "evaluation", 1 + chunk)[0], make_core(scenario.env, kwargs)
+    if entrant.trained:
+        policy = trained_policy(core, entrant.target, entrant.place(out, run) / "policy", seed)
+    else:
+        hyperparameters = tuned(entrant, out) if entrant.tuned else {}
+        policy = made_for(core, entrant.target, seed, **hyperparameters)
     reference = entrant.policy in REFERENCES
     episodes = evaluate(policy, scenario.env, kwargs, seeds, curves=scenario.recorded, reference=reference)
     return pd.DataFrame(_rows(entrant, episodes))

@@ -72,6 +72,11 @@ class AnnotationAllocationConfig(Config):
                 f"{', '.join(whole)} pick a whole pull: action must be 'hard' and select 'best', actual values: "
                 f"{self.action!r} and {self.select!r}"
             )
+        if whole and (self.percentile or self.threshold):
+            raise ValueError(
+                f"{', '.join(whole)} give no sample a score that percentile = {self.percentile:g} or threshold = "
+                f"{self.threshold:g} could be compared with; leave them out"
+            )
         if self.budget <= self.first_cost:
             raise ValueError(
                 f"budget = {self.budget} must exceed the {self.first_cost} that n_initial + n_validation = "
@@ -108,6 +113,12 @@ class AnnotationAllocationConfig(Config):
         repeat = 1 if self.annotator.crowd is None else self.annotator.crowd.redundancy
         prices = (price.label, price.flag, price.abstention)
         return max(min(prices), 1) * repeat, max(prices) * repeat
+
+    @property
+    def label_cost(self) -> int:
+        """What asking about one sample costs when everybody answers with a label."""
+        price, crowd = self.annotator.price, self.annotator.crowd
+        return price.label * (1 if crowd is None else crowd.redundancy)
 
     @property
     def first_cost(self) -> int:
@@ -239,7 +250,7 @@ def lay_out(pool: Pool, cfg: AnnotationAllocationConfig) -> Setting:
     test = test[label[test] >= 0]
     if len(test) == 0:
         raise ConfigError(f"{ENV_ID}: the pool has no sample with a label in its {cfg.evaluate_on} split")
-    asked = cfg.budget // cfg.answer_cost[0]
+    asked = cfg.budget // cfg.label_cost
     bought = {"train": asked - cfg.n_validation, "validation": cfg.n_validation}
     for split, labels in bought.items():
         if labels > len(pool.ids(split)):

@@ -250,10 +250,9 @@ def savings(
     """Share of the baseline's labels that a policy saves on its way to an accuracy.
 
     1 − median(policy) / median(baseline) of the labels at which curves first reach the target, over paired seeds;
-    the mean of it over several targets. Negative when the policy needs more. A target that a curve never reaches
-    makes no saving: of the baseline, what it spent in all stands for what it would have needed, so the estimate is
-    a lower bound; of the policy, what it spent in all or the baseline did, whichever is more, so that one that stops
-    early without having arrived isn't rewarded for it.
+    the mean of it over several targets. Negative when the policy arrives later than the baseline; 0 when its median
+    never arrives, which saves nothing. Of a baseline that never arrives, what it spent in all stands for what it would
+    have needed, so the estimate is a lower bound.
 
     Args:
         labels_policy, labels_baseline: a curve per seed, the same seeds in the same order.
@@ -295,21 +294,18 @@ def mean_savings(
 def _labels_needed(
     labels_policy: Curves, labels_baseline: Curves, targets: float | Sequence[float]
 ) -> NDArray[np.float64]:
-    """By policy and baseline, (2, targets, seeds); what stands for a target that was never reached is in
-    :func:`savings`."""
+    """By policy and baseline, (2, targets, seeds); of a policy that never arrives, infinitely many."""
     goals = np.atleast_1d(np.asarray(targets, np.float64))
     if len(labels_policy) != len(labels_baseline) or not len(labels_policy) or not len(goals):
         raise ValueError(
             "curves of the same seeds, and a target, are needed; actual: "
             f"{len(labels_policy)} and {len(labels_baseline)} curves, {len(goals)} targets"
         )
-    needed = _needed(labels_baseline, goals)
-    ends = _ends(labels_baseline)
-    base = np.minimum(needed, ends)
+    ends = [float(np.asarray(labels)[-1]) for labels, _ in labels_baseline]
+    base = np.minimum(_needed(labels_baseline, goals), ends)
     if not (base > 0).all():
         raise ValueError("the baseline reaches a target with no label at all; there is nothing to save")
-    own = _needed(labels_policy, goals)
-    return np.stack([np.where(np.isfinite(own), own, np.maximum(_ends(labels_policy), ends)), base])
+    return np.stack([_needed(labels_policy, goals), base])
 
 
 def _needed(curves: Curves, targets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -317,13 +313,9 @@ def _needed(curves: Curves, targets: NDArray[np.float64]) -> NDArray[np.float64]
     return np.array([[first_crossing(*curve, target) for curve in curves] for target in targets])
 
 
-def _ends(curves: Curves) -> NDArray[np.float64]:
-    return np.array([float(np.asarray(labels)[-1]) for labels, _ in curves])
-
-
 def _saved(scores: Scores) -> NDArray[np.float64]:
     policy, baseline = np.median(scores[0], axis=-1)
-    return np.asarray(np.mean(1 - policy / baseline, axis=0))
+    return np.asarray(np.mean(np.where(np.isfinite(policy), 1 - policy / baseline, 0.0), axis=0))
 
 
 def _mean_saved(scores: Scores) -> NDArray[np.float64]:

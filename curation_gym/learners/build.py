@@ -8,6 +8,7 @@ from curation_gym.config import Config, Many, validated
 from curation_gym.learners.base import Learner, derived_seed
 from curation_gym.learners.checkpoints import CheckpointsConfig, CheckpointsLearner
 from curation_gym.learners.continual import ContinualConfig, ContinualLearner
+from curation_gym.learners.estimator import SklearnConfig, SklearnLearner
 from curation_gym.learners.linear import LinearConfig, LinearLearner
 from curation_gym.learners.mc_dropout import McDropoutConfig, McDropoutLearner
 from curation_gym.learners.training import SgdLearner
@@ -49,6 +50,7 @@ LearnerConfig = Annotated[
     | SubspacesConfig
     | ViewsConfig
     | SpecialistsConfig
+    | SklearnConfig
     | TransformerConfig
     | ContinualConfig
     | StackConfig,
@@ -87,6 +89,8 @@ def make_learner(config: LearnerConfig | dict[str, Any], pool: Pool, classes: in
             return ViewsLearner(further_views(options, pool), pool, classes, options.C)
         case SpecialistsConfig() as options:
             return SpecialistsLearner(options, pool, classes)
+        case SklearnConfig() as options:
+            return SklearnLearner(options, pool, classes, seed)
         case ContinualConfig() as options:
             trained = _trained_by_gradient_descent(options.learner, pool, classes, derived_seed(seed, 0))
             return ContinualLearner(options, trained, pool, derived_seed(seed, 1))

@@ -421,11 +421,27 @@ def test_each_episode_draws_one_of_several_pools() -> None:
     assert other.fingerprint in core.task.pool_fingerprint
 
 
+def test_labels_may_cost_more_than_flags() -> None:
+    """A budget in fifths of a label, of which the pool needn't hold one sample each."""
+    core = start(pool={"builder": "digits"}, budget=1500, batch=100, annotator={"price": {"label": 5}})
+    assert core.campaign(0).spent == 50
+    done = False
+    while not done:
+        *_, terminated, _, info = core.step(np.array([0]))
+        done = bool(terminated[0])
+    assert info["labels_spent"][0] == 1500
+    assert len(core.campaign(0).asked) == 300
+    with pytest.raises(ConfigError, match="buy 1100 labels of the train split, which has 1078"):
+        start(pool={"builder": "digits"}, budget=5500, annotator={"price": {"label": 5}})
+
+
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
         ({"stopping": {"kind": "gain_below_price", "price": 0.1}}, "validation labels are bought for"),
         ({"percentile": 100}, "'percentile' = 100"),
+        ({"percentile": 90, "criteria": ("margin", "badge")}, "badge give no sample a score that percentile = 90"),
+        ({"threshold": 0.5, "criteria": ("coreset",)}, "or threshold = 0.5 could be compared with"),
         ({"n_clusters": 4, "criteria": ("margin",)}, "n_clusters = 4, but nothing is clustered"),
         ({"subsets": "clusters", "cluster_on": "probabilities"}, "'probabilities' is for recluster"),
         ({"more_pools": [make_pool()]}, "more_pools needs arm_features 'state'"),

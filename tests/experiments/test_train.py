@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch as th
@@ -14,12 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner, Result
 
 from agents import checkpoint
-from agents.ppo import PPOAgent
 from curation_gym.evaluation.rollout import evaluate
 from curation_gym.evaluation.statistics import interquartile_mean
+from curation_gym.policy import policy_class
 from curation_gym.scenario import load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import train
+from experiments.policies import POLICIES
 from tests.experiments.test_tracking import logged, records
 
 SCENARIO = {
@@ -174,27 +176,43 @@ def test_the_box_agent_trains_as_the_scenario_says_and_real_steps_are_recorded(s
 
 
 class Foreign:
-    """An agent from elsewhere: it has no settings and calls nobody back."""
+    """An agent from elsewhere: it has no settings, calls nobody back, and saves a threshold in a file of its own."""
+
+    threshold = 2.0
 
     def __init__(self, task: Any, *, seed: int | None = None) -> None:
-        self.agent = PPOAgent(task, seed=seed)
+        self.task = task
 
-    def predict(self, *arguments: Any, **more: Any) -> Any:
-        return self.agent.predict(*arguments, **more)
+    def predict(self, observation: Any, state: Any = None, *_: Any, **__: Any) -> Any:
+        return (self.task.read(observation, "utility") > self.threshold).astype(np.float32), state
 
     def learn(self, scenario: Any, seed: int, out: Path, *, total_timesteps: int, callbacks: Any) -> None:
-        self.agent.learn(scenario, seed, total_timesteps=total_timesteps)
+        self.threshold = total_timesteps / 100
 
     def save(self, path: Path) -> None:
-        self.agent.save(path)
+        path.write_text(str(self.threshold))
+
+    @classmethod
+    def load(cls, path: Path, task: Any, *, seed: int | None = None, pool: Any = None) -> "Foreign":
+        loaded = cls(task)
+        loaded.threshold = float(path.read_text())
+        return loaded
 
 
-def test_an_agent_from_elsewhere_needs_only_learn_and_save(scenario: Path, tmp_path: Path) -> None:
+def test_an_agent_from_elsewhere_may_have_a_format_of_its_own(scenario: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--env", scenario, "--agent", f"{__name__}:Foreign", "--seeds", 4, "--out", out)
-    result = command(*arguments, "--total-timesteps", 64)
+    result = command(*arguments, "--total-timesteps", 60)
     assert result.exit_code == 0, result.output
-    assert f"{__name__}:Foreign" in set(pd.read_parquet(out / "results.parquet")["policy"])
+    assert (out / "policies" / "policy").read_text() == "0.6"
+    results = pd.read_parquet(out / "results.parquet")
+    own = results[(results["metric"] == "episode_return") & (results["policy"] == f"{__name__}:Foreign")]
+    assert own["value"].mean() > 0, "a threshold of 2 would select nothing"
+
+
+@pytest.mark.parametrize("policy", ["ucb1", "discounted_ucb", "sliding_window_ucb", "linucb"])
+def test_a_bandit_learns_while_it_acts_and_is_not_trained(policy: str) -> None:
+    assert not hasattr(policy_class(POLICIES[policy]), "learn")
 
 
 def test_a_scenario_without_settings_gets_those_of_an_environment_s_id(scenario: Path) -> None:

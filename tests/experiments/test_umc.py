@@ -110,6 +110,16 @@ def test_every_strategy_makes_an_environment_on_a_packaged_scenario(name: str) -
     assert core.config.n_validation == (15 if "gain" in name else 0), "a twentieth of the budget"
 
 
+def test_a_crowd_that_says_nothing_has_no_agreement() -> None:
+    silent = {"abstention": {"rate": 1.0}, "crowd": {"annotators": 4, "redundancy": 2}}
+    core = AnnotationAllocationVectorEnv(1, criteria=["margin"], budget=60, annotator=silent)
+    core.reset(seed=0)
+    core.step(np.array([0]))
+    found = bought(core.campaign(0))
+    assert np.isnan(found["agreement"])
+    assert found["flags"] == 0
+
+
 def made(rows: pd.DataFrame) -> ScenarioResults:
     return ScenarioResults(rows, list(dict.fromkeys(rows["seed"]))[:2], [], budget=40)
 

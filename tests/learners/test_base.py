@@ -25,6 +25,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "subspaces": {"kind": "subspaces", "members": 4},
     "views": {"kind": "views", "pools": [Pool(np.random.default_rng(1).standard_normal((240, 3)))]},
     "specialists": {"kind": "specialists"},
+    "sklearn": {"kind": "sklearn", "estimator": "sklearn.naive_bayes:GaussianNB", "members": 3},
     "stack": {"kind": "stack", "learners": [{"kind": "linear", "members": 1}, {"kind": "mc_dropout", **MLP}]},
     "continual": {"kind": "continual", "memory": 20, "learner": {"kind": "checkpoints", **MLP}},
 }
