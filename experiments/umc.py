@@ -2,9 +2,10 @@
 
     python -m experiments.umc --publish
 
-Each scenario is a study of its own, below ``runs/umc``, so that all of them can be done in parts (``--scenario``): a
-campaign is the unit of work, an interrupt loses at most the running ones, and ``--resume`` goes on. ``--publish`` puts
-each that is finished into docs/results and draws the page of all anew.
+Each scenario is a study of its own, below ``runs/umc``, so that all of them can be done in parts (``--scenario``, and
+``--ablations`` for UMC with one thing changed): a campaign is the unit of work, an interrupt loses at most the running
+ones, and ``--resume`` goes on. On two cores a variant of CLINC150 takes one to two hours, its ablations up to three,
+others less. ``--publish`` puts each that is finished into docs/results and draws the page of all anew.
 """
 
 import importlib
@@ -29,8 +30,8 @@ from experiments.publish import publish as put
 from experiments.study import Study, StudyError
 from experiments.tracking import Tracker
 from experiments.umc_campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
-from experiments.umc_page import ABLATED, SCENARIOS
-from experiments.umc_report import BASE, ScenarioResults, band, headline, scenario_page, summary
+from experiments.umc_report import BASE, ScenarioResults, band, headline, labels_table, scenario_page
+from experiments.umc_scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
 
 MASTER = 0
@@ -48,9 +49,11 @@ def main(
     ] = None,
     strategy: Annotated[
         list[str] | None,
-        typer.Option("--strategy", help="Name, or module:NAME of yours; repeatable. Default: all but the ablations."),
+        typer.Option("--strategy", help="Name, or module:NAME of yours; repeatable. Default: all of the study."),
     ] = None,
-    ablations: Annotated[bool, typer.Option("--ablations", help="Instead: UMC with one thing changed.")] = False,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Only UMC with one thing changed; without --scenario, both are done.")
+    ] = False,
     fine_tune: Annotated[
         int | None,
         typer.Option(
@@ -74,27 +77,28 @@ def main(
             raise StudyError("--publish needs a clean clone: commit or remove your changes first")
         if fine_tune == 1:
             raise StudyError("--fine-tune 1: one seed has no interval; give at least 2")
-        found = [_found(name) for name in scenario or (ABLATED if ablations else SCENARIOS)]
-        chosen = _chosen(strategy, ablations)
+        found = [(_found(name), changed) for name, changed in _wanted(scenario, strategy, ablations)]
+        chosen = [_chosen(strategy or _of_study(each.name, changed)) for each, changed in found]
         if out is not None and len(found) > 1:
             raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
         status, results = 0, []
-        for each in found:
+        for (each, changed), strategies in zip(found, chosen, strict=True):
             sized = _sized(each, quick)
             core = _core(sized)
-            fixed = fixed_arms(core.setting.subsets) if ablations and len(core.setting.subsets) > 1 else {}
-            study = _study(sized, core, chosen | fixed, n_seeds, 0 if ablations else PICKING, out, resume, overwrite)
-            by_default = 0 if quick or ablations or strategy or seeds else FINE_TUNED.get(each.name, 0)
+            if changed and len(core.setting.subsets) > 1:
+                strategies |= fixed_arms(core.setting.subsets)
+            study = _study(sized, core, strategies, n_seeds, 0 if changed else PICKING, out, resume, overwrite)
+            by_default = 0 if quick or changed or strategy or seeds else FINE_TUNED.get(each.name, 0)
             tuned = by_default if fine_tune is None else fine_tune
-            result, failed = _run(study, sized, core, chosen | fixed, tuned, jobs)
+            result, failed = _run(study, sized, core, strategies, tuned, jobs)
             status |= failed
             if result is None:
                 say(f"{each.name} has no report, {BASE} isn't complete: see 'failures' in {study.out}/manifest.json")
                 continue
             results.append(result)
             if publish and not failed:
-                put(study.out, f"{'ablations_' if ablations else ''}{each.name}")
+                put(study.out, f"{'ablations_' if changed else ''}{each.name}")
                 if any(RESULTS.glob("umc_*.parquet")):
                     umc_page.draw(RESULTS)
             if track:
@@ -112,16 +116,31 @@ def _found(name: str) -> Scenario:
     return found
 
 
-def _chosen(names: list[str] | None, ablations: bool) -> dict[str, Strategy]:
-    own = {name.partition(":")[2]: _imported(name) for name in names or () if ":" in name}
+def _wanted(scenarios: list[str] | None, strategies: list[str] | None, ablations: bool) -> list[tuple[str, bool]]:
+    """Scenario, and whether its ablations are meant."""
+    if scenarios:
+        return [(name, ablations) for name in scenarios]
+    return [(name, False) for name in (() if ablations else SCENARIOS)] + [
+        (name, True) for name in (ABLATED if ablations or not strategies else ())
+    ]
+
+
+def _of_study(scenario: str, ablations: bool) -> list[str]:
+    """The strategies that the study has of a scenario."""
+    if ablations:
+        return ["umc", *ALLOCATIONS, *ABLATIONS]
+    return ["margin", "umc"] if scenario in PLAIN else list(STRATEGIES)
+
+
+def _chosen(names: list[str]) -> dict[str, Strategy]:
+    own = {name.partition(":")[2]: _imported(name) for name in names if ":" in name}
     known = STRATEGIES | ABLATIONS
     if taken := sorted(set(own) & set(known)):
         raise StudyError(f"strategy {taken[0]!r} is one of the study's; give yours another name")
     known |= own
-    wanted = [name.rpartition(":")[2] for name in names or ()]
+    wanted = [name.rpartition(":")[2] for name in names]
     if unknown := sorted(set(wanted) - set(known)):
         raise StudyError(f"unknown strategy {', '.join(unknown)}; there are {', '.join(known)}")
-    wanted = wanted or (["umc", *ALLOCATIONS, *ABLATIONS] if ablations else list(STRATEGIES))
     return {name: known[name] for name in dict.fromkeys([BASE, *wanted])}
 
 
@@ -228,7 +247,7 @@ def _print(results: list[ScenarioResults]) -> None:
     for r in results:
         _print_table(r.name, headline(r).iloc[:, [0, 1, 3, 4]])
     if len(results) > 1:
-        _print_table("UMC", summary(results).iloc[:, :5])
+        _print_table("UMC", labels_table(results).iloc[:, :5])
 
 
 def _print_table(title: str, frame: pd.DataFrame) -> None:

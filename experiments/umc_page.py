@@ -1,12 +1,10 @@
 """One page of all published scenarios of the study of annotation budgets, docs/results/umc.md, and one of each.
 
 python -m experiments.umc_page
-
-What the page is of is listed here, so that a scenario that wasn't published is told as missing.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -15,68 +13,33 @@ import pandas as pd
 import typer
 
 from curation_gym.console import say
-from curation_gym.evaluation.labelling import mean_savings
-from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
 from experiments import options
 from experiments.publish import RESULTS, commits_of, place_page
 from experiments.report import Report
 from experiments.study import StudyError
-from experiments.umc_report import BASE, METHOD, OURS, ScenarioResults, scenario_page, shown, summary
-from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, EQUAL_SHARES, FIXED
+from experiments.umc_report import METHOD, OURS, ScenarioResults, area_table, labels_table, scenario_page
+from experiments.umc_scenarios import ABLATED, SCENARIOS
+from experiments.umc_tables import (
+    ablation_table,
+    bandit_table,
+    goals_table,
+    robustness,
+    savings_table,
+    successor_table,
+)
 
-COUNTED = {
-    "CLINC150 and its variants": (
-        "umc_clinc150",
-        "umc_clinc150_long_tail",
-        "umc_clinc150_junk",
-        "umc_clinc150_near_duplicates",
-        "umc_clinc150_drift",
-        "umc_clinc150_new_domain",
-        "umc_clinc150_unreliable",
-    ),
-    "others": (
-        "umc_mixed_text",
-        "umc_mixed_text_balanced",
-        "umc_mixed_text_long_tail",
-        "umc_mixed_text_junk",
-        "umc_mixed_text_near_duplicates",
-        "umc_text_image",
-        "umc_text_image_balanced",
-        "umc_text_image_long_tail",
-        "umc_text_image_junk",
-        "umc_text_image_near_duplicates",
-        "umc_digits",
-        "umc_digits_long_tail",
-        "umc_digits_junk",
-        "umc_digits_near_duplicates",
-        "umc_digits_crowd",
-    ),
-}
-"""Whose savings are averaged."""
-CONTROLS = ("umc_pacs", "umc_pacs_balanced", "umc_pacs_long_tail", "umc_pacs_near_duplicates", "umc_pacs_junk")
-"""Reported, not counted: pixel features are what limits accuracy there."""
-PLAIN = ("umc_clinc150_plain_weights", "umc_clinc150_long_tail_plain_weights")
-"""Reported, not counted: what the learner's class weights change."""
-SCENARIOS = (*COUNTED["CLINC150 and its variants"], *COUNTED["others"], *CONTROLS, *PLAIN)
-ABLATED = ("umc_clinc150", "umc_clinc150_junk", "umc_mixed_text", "umc_mixed_text_junk", "umc_digits")
-"""Where one thing of UMC is changed at a time, and fixed arms are pulled."""
-RIVALS = ("random", "uncertainty", "ensemble_uncertainty")
-TRAITS = {
-    "ood_auroc": "OOD AUROC",
-    "worst_domain_accuracy": "worst domain's accuracy",
-    "drifted_accuracy": "accuracy on what arrives last",
-    "left_out_accuracy/5_shot": "domain left out, 5 shots",
-    "left_out_accuracy/0_shot": "domain left out, 0 shots",
-    "domain_entropy": "domain entropy",
-}
 SAVINGS = (
     "Share of random's labels that a strategy saves on the way to random's final accuracy, mean over scenarios. In "
     "brackets, how many scenarios of the list were run. Strategies that need several domains are told where every "
     "scenario has them. PACS isn't counted, since its pixel features are what limits accuracy, nor are scenarios that "
     "show what the learner's class weights change. Without junk: of those in which everything can be labelled. "
     "umc_as_written spends less than the whole budget where its clusters are smaller than a pull, as the pages tell."
+)
+GOALS = (
+    "Goals that were set before the first full run. PACS counts where areas are compared, though pixel features are "
+    "what limits accuracy there."
 )
 SETTLED = (
     "UMC has one configuration for all scenarios: agents/umc.py and the strategy `umc` of "
@@ -106,14 +69,13 @@ ABLATION = (
     "accuracy after every label, under every seed, as where a pool has one domain, so that there is one subset to "
     "weigh, or where nobody flags, so that every label is worth 1 and the bandit has nothing to learn. Gains and "
     "reductions are paid times 100, see experiments/umc_strategies.py. Those that buy validation labels do so with 5 % "
-    "of the budget, and have their first model when these are bought: that delay alone costs them about as much area. "
-    "umc_by_cluster has no band either, which is of domains."
+    "of the budget, and have their first model when these are bought; what that costs by itself, "
+    "umc_with_validation tells, which is paid as UMC is. umc_by_cluster has no band either, which is of domains."
 )
 BANDIT = (
-    "Area of UMC minus that of UMC that always asks about one domain (of the best one, on these very seeds), that "
-    "gives every domain equal shares, and that weighs all alike, by the criteria and the band alone; all of them by "
-    "UMC's criteria, selecting alike. Beside them the margin of the whole pool, and equal shares by margin and at "
-    "random."
+    "Area of UMC minus that of every arm that is fixed, of the best one on these very seeds: one domain, by UMC's "
+    "criteria, and the whole pool, by one criterion. Then of equal shares for every domain: by UMC's criteria "
+    "(umc_stratified), at random, and by margin; and of UMC that weighs all alike, by the criteria and the band alone."
 )
 
 
@@ -131,32 +93,36 @@ def draw(results: Path) -> None:
     Raises:
         StudyError: when nothing was published yet.
     """
-    found = published(results, "umc_")
+    found, changed = published(results, "umc_"), published(results, "ablations_umc_")
     if not found:
         raise StudyError(f"no umc_*.parquet in {results}; publish a study of experiments.umc first")
-    for r in found:
-        with TemporaryDirectory() as scratch:
-            scenario_page(r).write(Path(scratch))
-            place_page(Path(scratch), r.command, r.commits, results, r.name)
+    for prefix, each in (("", found), ("ablations_", changed)):
+        for r in each:
+            with TemporaryDirectory() as scratch:
+                scenario_page(r).write(Path(scratch))
+                place_page(Path(scratch), r.command, r.commits, results, f"{prefix}{r.name}")
     page = Report("Annotation budgets: UMC against classical active learning")
-    page.add_code("python -m experiments.umc --publish\npython -m experiments.umc --ablations --publish")
+    page.add_code("python -m experiments.umc --publish")
     page.add_text(METHOD)
     missing = [name for name in SCENARIOS if name not in {r.name for r in found}]
     if missing:
         page.add_text(f"Not run yet: {', '.join(missing)}.")
     pages = ", ".join(f"[{r.name}]({r.name}.md)" for r in found)
-    ablated = {r.name for r in published(results, "ablations_umc_")}
+    ablated = {r.name for r in changed}
     if unknown := [name for name in ABLATED if name not in ablated]:
         page.add_text(f"Ablations not run yet: {', '.join(unknown)}.")
-    page.add_table(summary(found), f"Every scenario has a page of its own: {pages}.")
+    whole = {r.name: r for r in found}
+    compared = [r.beside(whole[r.name]) for r in changed if OURS in r.strategies and r.name in whole]
+    page.add_table(goals_table(found, compared), GOALS)
+    page.add_table(labels_table(found), "Labels to random's final accuracy.")
+    page.add_table(area_table(found), f"Areas. Every scenario has a page of its own: {pages}.")
     page.add_heading("How UMC was settled").add_text(SETTLED)
     page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
     page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
     page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
-    changed = [r for r in published(results, "ablations_umc_") if OURS in r.strategies]
-    if changed:
-        page.add_heading("The bandit").add_table(bandit_table(changed), BANDIT)
-        page.add_heading("Ablations").add_table(ablation_table(changed), ABLATION)
+    if compared:
+        page.add_heading("The bandit").add_table(bandit_table(compared), BANDIT)
+        page.add_heading("Ablations").add_table(ablation_table(compared), ABLATION)
     write_text(results / "umc.md", page.markdown())
     say(f"page: {results / 'umc.md'}")
 
@@ -186,83 +152,6 @@ def _loaded(path: Path, manifest: Mapping[str, Any]) -> ScenarioResults:
     description = config["scenario"]["description"]
     told = (manifest["budget"], description, manifest["command"], commits_of(manifest))
     return ScenarioResults(rows, manifest["seeds"], picking, *told)
-
-
-def savings_table(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per strategy, two columns per group of :data:`COUNTED`; of strategies that all published ones have."""
-    counted = COUNTED | {f"{group}, without junk": _without_junk(names) for group, names in COUNTED.items()}
-    groups = {group: [r for r in found if r.name in names] for group, names in sorted(counted.items())}
-    strategies = dict.fromkeys(s for r in found for s in r.strategies if s != BASE)
-    rows = []
-    for strategy in sorted(strategies, key=lambda s: s != OURS):
-        row = {"strategy": strategy}
-        for group, members in groups.items():
-            studies = [(r.curves(strategy), r.curves(BASE), r.target()) for r in members if strategy in r.strategies]
-            complete = studies and len(studies) == len(members)
-            told = f"{shown(mean_savings(studies))} ({len(studies)} of {len(counted[group])})" if complete else "–"
-            row[group] = told
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _without_junk(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in names if not name.endswith("_junk"))
-
-
-def robustness(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per scenario and trait: UMC, and UMC minus random, US and Ens-US."""
-    rows = []
-    for r in found:
-        for metric, title in TRAITS.items():
-            values = r.last(metric)
-            if OURS in values:
-                row = {"scenario": r.name, "": title, "UMC": shown(interval(values[OURS]))}
-                for rival in RIVALS:
-                    row[f"− {rival}"] = (
-                        shown(paired_difference([values[OURS]], [values[rival]])) if rival in values else "–"
-                    )
-                rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def successor_table(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per scenario and successor: random's labels, UMC's against them, and whose are best."""
-    rows = []
-    for r in found:
-        for metric in r.metrics("successor_accuracy/"):
-            values = r.last(metric)
-            if OURS in values and BASE in values:
-                best = max(values, key=lambda s: float(values[s].mean()))
-                row = {"scenario": r.name, "successor": metric.removeprefix("successor_accuracy/")}
-                row |= {"random": shown(interval(values[BASE]))}
-                row |= {"UMC − random": shown(paired_difference([values[OURS]], [values[BASE]]))}
-                rows.append(row | {"best": best, "its accuracy": f"{values[best].mean():.3f}"})
-    return pd.DataFrame(rows)
-
-
-def bandit_table(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per scenario: UMC's area minus those of allocations without a bandit."""
-    rows = []
-    for r in found:
-        row = {"scenario": r.name}
-        arms = [s for s in r.strategies if s.startswith(FIXED)]
-        best = max(arms, key=lambda s: float(r.areas(s).mean()), default="–")
-        row |= {"best arm": best, "UMC − best arm": ahead(r, best)}
-        others = (EQUAL_SHARES, "umc_without_bandit", *ALLOCATIONS)
-        rows.append(row | {f"UMC − {other}": ahead(r, other) for other in others})
-    return pd.DataFrame(rows)
-
-
-def ablation_table(found: list[ScenarioResults]) -> pd.DataFrame:
-    """A row per ablation, a column per scenario."""
-    return pd.DataFrame([{"ablation": name} | {r.name: ahead(r, name) for r in found} for name in ABLATIONS])
-
-
-def ahead(r: ScenarioResults, other: str) -> str:
-    """UMC's area minus another's; that they are the same, or that one wasn't run, in a word."""
-    if other not in r.strategies:
-        return "–"
-    return "same" if r.same_as(other) else shown(r.ahead_of(other))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from experiments.report import Report
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
 OURS, BASE = "umc", "random"
-SINGLE = ("uncertainty", "ensemble_uncertainty")
-"""US and Ens-US of the proposal, which UMC is to beat everywhere."""
+SINGLE = ("uncertainty", "least_confidence", "ensemble_uncertainty", "disagreement")
+"""Uncertainty sampling, two of a single prediction and two of an ensemble's, which UMC is to beat everywhere."""
 HALFWAY = 0.5  # share of the budget at which random sets the second target
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -31,16 +31,15 @@ METHOD = (
     "answers count as spent. The target is the test accuracy that random sampling has when the budget is spent (mean "
     "over seeds), and as a second one, at half of it. Labels to target are medians over seeds of the first crossing; "
     "saved is 1 − that over random's own, where the whole budget stands for a target that random never reached; who "
-    "never reaches it saves 0; "
-    "intervals of both take the target as it is. Area is the mean test accuracy over the budget, 0 until a strategy "
-    "has its first model; who buys validation labels has it later. “Best other” is the strategy with the largest mean "
-    "area on other seeds than those judged, “fewest labels of others” tells of the one that needs fewest on those. "
-    "Intervals are 95 % over paired seeds, which share pool and test split: Student's of means, a percentile "
-    "bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would take; where one did, "
-    "less than all was spent. “uncertainty” is the entropy of a single model, “ensemble_uncertainty” the mean entropy "
-    "of the ensemble's members, “disagreement” the entropy of their mean minus that; “least_confidence” and what is "
-    "by margin are of their mean. Nothing is tuned of any strategy but UMC; UMC is told how the validation split is "
-    "mixed, its rivals make no use of that."
+    "never reaches it saves 0; intervals of both take the target as it is. Area is the mean test accuracy over the "
+    "budget, 0 until a strategy has its first model; who buys validation labels has it later. “Best other” is the "
+    "strategy with the largest mean area on other seeds than those judged, “fewest labels of others” tells of the one "
+    "that needs fewest on those. Intervals are 95 % over paired seeds, which share pool and test split: Student's of "
+    "means, a percentile bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would "
+    "take; where one did, less than all was spent. “uncertainty” is the entropy of a single model, "
+    "“ensemble_uncertainty” the mean entropy of the ensemble's members, “disagreement” the entropy of their mean minus "
+    "that; “least_confidence” and what is by margin are of their mean. Nothing is tuned of any strategy but UMC; UMC "
+    "is told how the validation split is mixed, its rivals make no use of that."
 )
 
 
@@ -79,6 +78,12 @@ class ScenarioResults:
         self.strategies = [p for p in known if all((p, seed) in self._curves for seed in judged)]
         self.judged, self.picking = list(judged), list(picking)
         self._begin = min((float(steps[0]) for steps, _ in self._curves.values()), default=0.0)
+
+    def beside(self, other: "ScenarioResults") -> "ScenarioResults":
+        """These results, and of another study of the same scenario and seeds the strategies that aren't among them."""
+        more = other._rows[~other._rows["policy"].isin(self.strategies)]
+        told = (self.budget, self.description, self.command, self.commits)
+        return ScenarioResults(pd.concat([self._rows, more]), self.judged, self.picking, *told)
 
     def curves(self, strategy: str, seeds: Sequence[int] | None = None) -> list[Curve]:
         """(labels, test accuracy) per seed."""
@@ -211,13 +216,13 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
     )
 
 
-def summary(results: Sequence[ScenarioResults]) -> pd.DataFrame:
-    """A row per scenario: UMC against random, US, Ens-US and the best other strategy."""
+def labels_table(results: Sequence[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario: UMC's labels to random's final accuracy, and those of who needs fewest of the others."""
     rows = []
     for r in results:
         if OURS not in r.strategies or BASE not in r.strategies:
             continue
-        other, target = r.best_other(), r.target()
+        target = r.target()
         row = {
             "scenario": r.name,
             "target": f"{target:.3f}",
@@ -225,12 +230,34 @@ def summary(results: Sequence[ScenarioResults]) -> pd.DataFrame:
             "share of the budget": f"{r.to_target(OURS, target).value / r.budget:.3f}",
             "saved": shown(r.saved(OURS, target), 2),
         }
-        for rival in SINGLE:
-            row[f"area − {rival}"] = shown(r.ahead_of(rival)) if rival in r.strategies else "–"
-        row["best other"] = other or "–"
-        row["area − best other"] = shown(r.ahead_of(other)) if other else "–"
         fastest = r.fastest_other()
         row["fewest labels of others"] = f"{shown(r.to_target(fastest, target), 0)}, {fastest}" if fastest else "–"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def area_table(results: Sequence[ScenarioResults]) -> pd.DataFrame:
+    """A row per scenario: UMC's area minus those of uncertainty sampling and of the best other strategy."""
+    rows = []
+    for r in results:
+        if OURS in r.strategies:
+            other = r.best_other()
+            row = {"scenario": r.name, "UMC's area": shown(interval(r.areas(OURS)))}
+            row |= {f"− {s}": shown(r.ahead_of(s)) if s in r.strategies else "–" for s in SINGLE}
+            rows.append(row | {"best other": other or "–", "− best other": shown(r.ahead_of(other)) if other else "–"})
+    return pd.DataFrame(rows)
+
+
+def domain_table(r: ScenarioResults) -> pd.DataFrame:
+    """A row per domain: what UMC's labels bought there at the end, and what random's did."""
+    columns = {"test_accuracy": "accuracy", "macro_f1": "macro F1", "auc": "AUC", "label_share": "share of the labels"}
+    domains = [metric.removeprefix("label_share/") for metric in r.metrics("label_share/")]
+    rows = []
+    for domain in domains:
+        row = {"domain": domain}
+        for metric, title in columns.items():
+            found = r.last(f"{metric}/{domain}")
+            row |= {f"{s}: {title}": f"{found[s].mean():.3f}" if s in found else "–" for s in (OURS, BASE)}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -258,6 +285,8 @@ def scenario_page(r: ScenarioResults) -> Report:
                 f"{prefix.strip('/')}-{r.name}",
                 f"By domain, at the end: {title}.",
             )
+    if len(by_domain := domain_table(r)):
+        page.add_table(by_domain, "By domain, at the end of the budget; means over seeds.")
     return page.add_table(quality(r), "At the end of the budget.")
 
 

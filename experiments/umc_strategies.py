@@ -41,6 +41,9 @@ def _umc(hyperparameters: dict[str, Any] | None = None, *, validation: float = 0
     return Strategy("agents.umc:UMC", given, hyperparameters or {}, validation=validation)
 
 
+_UNPAID = 1e-9  # of the reward: validation labels are bought for a gain, which then pays nothing that counts
+
+
 def _umc_by(part: str, validation: float = 0.0) -> Strategy:
     """UMC paid by a gain or a reduction. Those of a campaign sum to at most 1, and it has about 100 pulls: times 100,
     a pull at that pace is worth 1, and the bandit, whose rewards are to lie in [0, 1], can tell one from another."""
@@ -78,6 +81,8 @@ STRATEGIES: dict[str, Strategy] = {
     "umc": _umc(),
 }
 """Every strategy of the study, by the name it has in results."""
+WHOLE_POOL = tuple(name for name, strategy in STRATEGIES.items() if strategy.policy == _ONE_ARM)
+"""Those that are one criterion on the whole pool, which is a fixed arm, too."""
 
 ABLATIONS: dict[str, Strategy] = {
     "umc_by_ratio": _umc(criteria=["coverage", "ratio"]),
@@ -93,6 +98,8 @@ ABLATIONS: dict[str, Strategy] = {
     "umc_by_novelty": _umc(reward={"novelty": 1.0}),
     "umc_by_reduction": _umc_by("uncertainty_reduction"),
     "umc_by_similar_reduction": _umc_by("similar_reduction"),
+    # What buying validation labels costs, to tell it from what a gain is worth as a signal.
+    "umc_with_validation": _umc(reward={"answered": 1.0, "validation_gain": _UNPAID}, validation=0.05),
     "umc_by_gain": _umc_by("validation_gain", validation=0.05),
     "umc_by_domain_gain": _umc_by("domain_gain", validation=0.05),
 }

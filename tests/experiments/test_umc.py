@@ -16,6 +16,7 @@ import experiments.umc
 import experiments.umc_campaign
 import experiments.umc_page
 import experiments.umc_report
+import experiments.umc_tables
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.statistics import paired_difference
@@ -24,8 +25,8 @@ from curation_gym.pools import Pool
 from curation_gym.scenario import Scenario, load_scenario
 from experiments.study import COLUMNS, StudyError
 from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
-from experiments.umc_page import SCENARIOS
-from experiments.umc_report import ScenarioResults, headline, shown, summary
+from experiments.umc_report import ScenarioResults, area_table, headline, labels_table, shown
+from experiments.umc_scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
 from tests.experiments.test_tracking import logged
 from tests.learners.test_transformer import save_bert, text_pool
@@ -90,16 +91,19 @@ def test_the_best_other_strategy_is_picked_on_other_seeds() -> None:
 
 def test_the_best_of_a_few_is_not_the_best_other_strategy() -> None:
     assert made_up().best_other() is None
-    (row,) = summary([made_up()]).to_dict("records")
-    assert (row["best other"], row["area − best other"]) == ("–", "–")
+    (row,) = area_table([made_up()]).to_dict("records")
+    assert (row["best other"], row["− best other"]) == ("–", "–")
 
 
 @pytest.mark.usefixtures("three_rivals")
 def test_tables_name_every_strategy() -> None:
     r = made_up()
     assert set(headline(r)["strategy"]) == set(r.strategies)
-    (row,) = summary([r]).to_dict("records")
-    assert (row["share of the budget"], row["best other"]) == ("0.500", "badge")
+    (row,) = labels_table([r]).to_dict("records")
+    assert row["share of the budget"] == "0.500"
+    (row,) = area_table([r]).to_dict("records")
+    assert row["best other"] == "badge"
+    assert row["− best other"] == shown(r.ahead_of("badge"))
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES, *ABLATIONS])
@@ -107,7 +111,8 @@ def test_every_strategy_makes_an_environment_on_a_packaged_scenario(name: str) -
     strategy = (STRATEGIES | ABLATIONS)[name]
     core = AnnotationAllocationVectorEnv(1, **kwargs_for(load_scenario("umc_digits"), strategy))
     make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
-    assert core.config.n_validation == (15 if "gain" in name else 0), "a twentieth of the budget"
+    buys = "gain" in name or name == "umc_with_validation"
+    assert core.config.n_validation == (15 if buys else 0), "a twentieth of the budget"
 
 
 def test_a_crowd_that_says_nothing_has_no_agreement() -> None:
@@ -164,7 +169,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     published.mkdir()
     rows.to_parquet(published / "umc_small.parquet")
     (published / "umc_small.manifest.json").write_text((out / "manifest.json").read_text())
-    changed = rows.replace({"policy": {"random": "umc_without_bandit"}})
+    changed = rows[rows["policy"] == "random"].assign(policy="umc_without_bandit")
+    changed = pd.concat([rows[rows["policy"] != "VARIANCE"], changed])
     changed.to_parquet(published / "ablations_umc_small.parquet")
     (published / "ablations_umc_small.manifest.json").write_text((out / "manifest.json").read_text())
     rows.to_parquet(published / "umc_of_another_study.parquet")
@@ -316,25 +322,79 @@ def test_validation_labels_are_paid_for_in_the_area() -> None:
 
 def test_savings_are_averaged_over_the_list_of_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = {"made up": ("made_up", "not_run"), "nothing": ("other",)}
-    monkeypatch.setattr(experiments.umc_page, "COUNTED", groups)
-    table = experiments.umc_page.savings_table([made_up()]).set_index("strategy")
+    monkeypatch.setattr(experiments.umc_tables, "COUNTED", groups)
+    table = experiments.umc_tables.savings_table([made_up()]).set_index("strategy")
     assert table.loc["umc", "made up"] == "0.500 [0.500, 0.500] (1 of 2)"
     assert table.loc["umc", "nothing"] == "–"
     assert next(iter(table.index)) == "umc"
 
 
-def test_the_bandit_is_compared_with_the_best_single_arm() -> None:
-    rows = []
+def ablated(*, badge: list[float]) -> ScenarioResults:
+    """UMC beside fixed arms; what the study of the same scenario knows of one criterion on the whole pool joins it."""
+    rows, whole = [], []
     for seed in (1, 2, 3):
         rows += curve("random", seed, [0.1, 0.3, 0.5, 0.6, 0.7]) + curve("umc", seed, [0.1, 0.6, 0.7, 0.8, 0.9])
-        rows += curve("margin", seed, [0.1, 0.5, 0.6, 0.7, 0.8]) + curve(
-            "only banking", seed, [0.1, 0.2, 0.2, 0.2, 0.2]
-        )
-    r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2, 3], picking=[], budget=40)
-    (row,) = experiments.umc_page.bandit_table([r]).to_dict("records")
-    assert (row["best arm"], row["UMC − margin"]) == ("only banking", "0.075 [0.075, 0.075]")
-    assert row["UMC − best arm"].startswith("0.375")
-    assert row["UMC − stratified"] == "–"
+        rows += curve("only banking", seed, [0.1, 0.2, 0.2, 0.2, 0.2])
+        rows += curve("only travel", seed, [0.1, 0.1, 0.1, 0.1, 0.1])
+        for equal in ("stratified", "stratified_margin", "umc_stratified"):
+            rows += curve(equal, seed, [0.1, 0.5, 0.6, 0.7, 0.8])
+        whole += curve("badge", seed, badge) + curve("umc", seed, [0.0] * 5)
+    own, other = (
+        ScenarioResults(pd.DataFrame(each, columns=COLUMNS), judged=[1, 2, 3], picking=[], budget=40)
+        for each in (rows, whole)
+    )
+    return own.beside(other)
+
+
+def test_the_bandit_is_compared_with_the_best_fixed_arms() -> None:
+    (row,) = experiments.umc_tables.bandit_table([ablated(badge=[0.1, 0.5, 0.6, 0.7, 0.8])]).to_dict("records")
+    assert (row["best domain"], row["best criterion"]) == ("banking", "badge")
+    assert row["UMC − best domain"].startswith("0.375"), "its own UMC, not the other study's"
+    assert row["UMC − best criterion"].startswith("0.075")
+    assert row["UMC − umc_without_bandit"] == "–"
+    assert row["ahead of all arms and equal shares"] == "yes"
+    (row,) = experiments.umc_tables.bandit_table([ablated(badge=[0.1, 0.6, 0.7, 0.8, 0.9])]).to_dict("records")
+    assert row["ahead of all arms and equal shares"] == "no", "as good isn't ahead"
+    (row,) = experiments.umc_tables.bandit_table([made_up()]).to_dict("records")
+    assert row["ahead of all arms and equal shares"] == "–", "nobody gave equal shares"
+
+
+@pytest.mark.usefixtures("three_rivals")
+def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments.umc_tables, "LABELS", {"made_up": 0.5})
+    monkeypatch.setattr(experiments.umc_tables, "COUNTED", {"some": ("made_up",)})
+    monkeypatch.setattr(experiments.umc_tables, "SAVED", {"some": 0.55})
+    monkeypatch.setattr(experiments.umc_tables, "SINGLE", ("badge", "margin", "umc_without_bandit", "badge"))
+    told = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.0] * 5)] * 2)
+    share, saved, us, ensemble, best, bandit = told.to_dict("records")
+    assert (share["found"], share["reached"]) == ("0.500", "yes")
+    assert (saved["found"], saved["reached"]) == ("0.500 [0.500, 0.500], 1 of 1 scenarios", "no")
+    assert (us["found"], us["reached"]) == ("all that were run", "yes")
+    assert (ensemble["found"], ensemble["reached"]) == ("all but made_up (umc_without_bandit)", "no")
+    assert best["reached"] == "yes"
+    assert (bandit["found"], bandit["reached"]) == ("made_up, made_up, of 2 that were run", "yes")
+    alone = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.9] * 5), ablated(badge=[0.0] * 5)])
+    assert alone.iloc[-1].tolist()[1:] == ["made_up, of 2 that were run", "no"]
+
+
+def test_a_scenario_has_the_strategies_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, of_study = experiments.umc._wanted, experiments.umc._of_study
+    assert wanted(None, None, False) == [*((s, False) for s in SCENARIOS), *((s, True) for s in ABLATED)]
+    assert wanted(None, None, True) == [(s, True) for s in ABLATED]
+    assert wanted(None, ["margin"], False) == [(s, False) for s in SCENARIOS], "of a few strategies, no ablations"
+    assert wanted(["digits"], None, True) == [("digits", True)]
+    assert of_study("umc_digits", False) == list(STRATEGIES)
+    assert of_study(PLAIN[0], False) == ["margin", "umc"]
+    assert set(ABLATIONS) < set(of_study("umc_digits", True))
+
+
+def test_a_domain_has_what_was_bought_there() -> None:
+    rows = [("umc", "s", "env", p, seed, "test_accuracy", 10.0, 0.5) for p in ("umc", "random") for seed in (1, 2)]
+    rows += [("umc", "s", "env", "umc", seed, "label_share/one", 10.0, 0.2 * seed) for seed in (1, 2)]
+    rows += [("umc", "s", "env", "umc", seed, "auc/one", 10.0, 0.9) for seed in (1, 2)]
+    r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=10)
+    (row,) = experiments.umc_report.domain_table(r).to_dict("records")
+    assert (row["umc: AUC"], row["umc: share of the labels"], row["random: AUC"]) == ("0.900", "0.300", "–")
 
 
 def test_what_changed_nothing_is_told_as_the_same() -> None:
@@ -343,7 +403,7 @@ def test_what_changed_nothing_is_told_as_the_same() -> None:
         rows += curve("umc", seed, [0.1, 0.6, 0.7]) + curve("umc_without_bandit", seed, [0.1, 0.6, 0.7])
         rows += curve("umc_without_band", seed, [0.1, 0.6, 0.8])
     r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=20)
-    table = experiments.umc_page.ablation_table([r]).set_index("ablation")["made_up"]
+    table = experiments.umc_tables.ablation_table([r]).set_index("ablation")["made_up"]
     assert table["umc_without_bandit"] == "same"
     assert table["umc_without_band"] == "0.000 [0.000, 0.000]", "as large an area isn't the same curve"
     assert table["umc_by_gain"] == "–"
@@ -389,13 +449,13 @@ def test_a_smaller_pool_leaves_enough_to_spend_the_budget_on(name: str) -> None:
 def test_the_fewest_labels_of_others_are_of_whoever_needs_fewest_on_other_seeds() -> None:
     r = made_up()
     assert r.fastest_other() == "badge", "margin never arrives on the picking seeds, random is later"
-    (row,) = summary([r]).to_dict("records")
+    (row,) = labels_table([r]).to_dict("records")
     assert row["fewest labels of others"] == "30 [30, 30], badge"
 
 
 def test_savings_without_junk_leave_junk_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments.umc_page, "COUNTED", {"some": ("made_up", "made_up_junk")})
-    table = experiments.umc_page.savings_table([made_up()]).set_index("strategy")
+    monkeypatch.setattr(experiments.umc_tables, "COUNTED", {"some": ("made_up", "made_up_junk")})
+    table = experiments.umc_tables.savings_table([made_up()]).set_index("strategy")
     assert table.loc["umc", "some, without junk"].endswith("(1 of 1)")
     assert table.loc["umc", "some"].endswith("(1 of 2)")
 
