@@ -1,0 +1,127 @@
+"""README and docs/ keep their word: their code runs, their commands parse, their scenarios are valid, their links lead
+somewhere. Code that would fetch something is compiled only."""
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+
+from curation_gym.cli import app
+from curation_gym.pools.build import build_pool
+from curation_gym.scenario import load_scenario
+from experiments.dynacure_scenario import scenario_of
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FETCHES = ("load_dataset(", "EleutherAI/", "allenai/")
+SMALLER = {
+    'PPO("MultiInputPolicy", env': 'PPO("MultiInputPolicy", env, n_steps=64',
+    "learn(10_000": "learn(64",
+    "learn(50_000": "learn(1024",
+    'load_scenario("coverage_unseen")': 'load_scenario("coverage_fixed")',
+    "budget=1000": "budget=100",
+}
+"""The same code, in seconds."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in line.split("&&"):
+                    if "-m experiments." in part or "curation-gym evaluate" in part:
+                        yield page.name, part.strip()
+
+
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a reader would have: reviews, tickets, W&B without a key."""
+    rng = np.random.default_rng(0)
+    words = ["good", "bad", "battery", "screen", "late", "never", "works", "again", "price", "fair"]
+    texts = [" ".join(rng.choice(words, 8)) + f" {i}." for i in range(2200)]
+    pd.DataFrame({"text": texts, "stars": rng.integers(1, 6, len(texts))}).to_csv(tmp_path / "reviews.csv")
+    tickets = {
+        "text": texts,
+        "topic": rng.choice(["a", "b"], len(texts)),
+        "product": rng.choice(["x", "y"], len(texts)),
+    }
+    pd.DataFrame(tickets).to_parquet(tmp_path / "tickets.parquet")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("own_files")
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_the_code_of_a_page_runs(page: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(page, "python"):
+        for whole, small in SMALLER.items():
+            block = block.replace(whole, small)
+        code = compile(block, page.name, "exec")
+        if not any(source in block for source in FETCHES):
+            exec(code, names)  # one block goes on from another, as a reader does
+    if page.name == "README.md":
+        task = gym.make("CurationGym/CoverageSelection-v0").unwrapped.task
+        env = gym.make("CurationGym/CoverageSelection-v0")
+        assert env.action_space.contains(names["Careful"](task).predict(env.reset(seed=0)[0])[0])
+        assert len(names["curated"]) == 100, "the budget"
+        assert names["curated"].column_names == names["pool"].data.column_names
+
+
+@pytest.mark.parametrize(("page", "command"), list(commands()))
+def test_the_commands_of_a_page_parse(page: str, command: str) -> None:
+    words = [word for word in shlex.split(command) if "=" not in word or word.startswith("-")]
+    if "-m" in words:
+        program, *arguments = words[words.index("-m") + 1 :]
+        made = typer.Typer(add_completion=False)
+        made.command()(importlib.import_module(program).main)
+    else:
+        (program, *arguments), made = words, app
+    parsed: Any = typer.main.get_command(made)
+    while hasattr(parsed, "commands"):
+        program, *arguments = arguments
+        parsed = parsed.commands[program]
+    parsed.make_context(program, arguments).close()
+
+
+def test_the_scenario_of_the_readme_is_one(own_files: Path) -> None:
+    (block,) = blocks(ROOT / "README.md", "yaml")
+    (own_files / "reviews.yaml").write_text(block)
+    scenario = load_scenario("reviews.yaml")
+    for role in ("training", "tuning", "evaluation"):
+        kwargs = scenario.kwargs_for(role)
+        assert len(build_pool(kwargs["pool"])) == 2200
+        gym.make(scenario.env, **kwargs).reset(seed=0)
+
+
+def test_the_scenario_of_another_model_is_one(own_files: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "docs" / "dynacure.md", "yaml") if "pythia" in block]
+    (own_files / "pythia.yaml").write_text(block)
+    assert scenario_of("mixed", "pythia.yaml").kwargs["language_model"] == "EleutherAI/pythia-1b"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_study_has_a_help_text() -> None:
+    for path in sorted((ROOT / "experiments").glob("*.py")):
+        module = importlib.import_module(f"experiments.{path.stem}")
+        if "typer.run(main)" in path.read_text(encoding="utf-8"):
+            assert module.main.__doc__, path.name
