@@ -3,7 +3,9 @@
     python -m experiments.measures
 
 A campaign asks about the samples of the whole pool that score highest. What counts is the area under its curve of test
-accuracy minus that of random sampling with the same learner and seed, so that learners needn't be equally good.
+accuracy: minus that of random sampling with the same learner and seed, which tells what a measure is worth, and minus
+that of one model asked by margin, which tells what an ensemble is worth. No learner weighs classes, since not every
+kind can.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from baselines.constant_arm import ConstantArm
 from curation_gym.console import say
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.evaluation.labelling import ood_detection
-from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
+from curation_gym.evaluation.statistics import Estimate, area_under_curve, interval, paired_difference
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES
@@ -28,10 +30,12 @@ from experiments.study import Study, StudyError, tidy
 from experiments.umc_report import shown
 
 MASTER, SEEDS, QUICK_SEEDS = 0, 5, 2
-RANDOM = "random"
+RANDOM, SINGLE = "random", "single"
+PEER = f"{SINGLE}/margin"
+"""What an ensemble has to be worth more than."""
 ENSEMBLES: dict[str, dict[str, Any]] = {
-    "single": {"kind": "linear", "members": 1, "class_weight": "balanced"},
-    "bootstrap": {"kind": "linear", "members": 5, "class_weight": "balanced"},
+    SINGLE: {"kind": "linear", "members": 1},
+    "bootstrap": {"kind": "linear", "members": 5},
     "subspaces": {"kind": "subspaces", "members": 5},
     "mc_dropout": {"kind": "mc_dropout", "members": 10},
     "snapshots": {"kind": "checkpoints", "members": 5},
@@ -63,7 +67,7 @@ def campaigns(scenario: Scenario, seeds: list[int]) -> dict[str, Campaign]:
         f"{scenario.name} {ensemble} {criterion} {index}": Campaign(scenario, ensemble, criterion, seed)
         for index, seed in enumerate(seeds)
         for ensemble in ENSEMBLES
-        for criterion in (RANDOM, *(OF_ONE if ensemble == "single" else MEASURES))
+        for criterion in (RANDOM, *(OF_ONE if ensemble == SINGLE else MEASURES))
     }
 
 
@@ -89,7 +93,7 @@ def run(campaign: Campaign, out: Path) -> pd.DataFrame:
     outside = pool.hidden["label"][test] < 0
     if criterion == RANDOM and outside.any():
         p = learner.predict_proba(test)
-        known = OF_ONE if campaign.ensemble == "single" else MEASURES
+        known = OF_ONE if campaign.ensemble == SINGLE else MEASURES
         found |= {f"ood_auroc/{name}": ood_detection(MEASURES[name](p), outside).auroc for name in known}
     core.close()
     policy_name = f"{campaign.ensemble}/{criterion}"
@@ -99,17 +103,51 @@ def run(campaign: Campaign, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gains(results: pd.DataFrame, scenario: str) -> pd.DataFrame:
-    """A row per measure, a column per ensemble: area minus that of random with the same ensemble, paired by seed."""
+def ahead(results: pd.DataFrame, scenario: str, policy: str, other: str) -> Estimate | None:
+    """Area minus another's, paired by seed; None without two seeds that have both, since a unit may have failed."""
     rows = results[(results["scenario"] == scenario) & (results["metric"] == "test_accuracy_area")]
     area = rows.pivot(index="seed", columns="policy", values="value")
+    both = area.reindex(columns=list(dict.fromkeys((policy, other)))).dropna()
+    return paired_difference([both[policy]], [both[other]]) if len(both) > 1 else None
+
+
+def gains(results: pd.DataFrame, scenario: str, over: str | None = None) -> pd.DataFrame:
+    """A row per measure, a column per ensemble: area minus that of ``over``, or of random with the same ensemble."""
     table = []
     for measure in MEASURES:
         row = {"measure": measure}
         for ensemble in ENSEMBLES:
-            policy, base = f"{ensemble}/{measure}", f"{ensemble}/{RANDOM}"
-            both = area.reindex(columns=[policy, base]).dropna()  # a unit may have failed
-            row[ensemble] = shown(paired_difference([both[policy]], [both[base]])) if len(both) > 1 else "–"
+            found = ahead(results, scenario, f"{ensemble}/{measure}", over or f"{ensemble}/{RANDOM}")
+            row[ensemble] = "–" if found is None else shown(found)
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def advice(results: pd.DataFrame) -> pd.DataFrame:
+    """A row per ensemble: the measures that are nowhere worse than its best one, and what that is worth.
+
+    A measure is worse on a pool when the interval of its area minus that of the ensemble's best measure there lies
+    below 0. Ahead of and behind one model asked by margin is the best of those measures, by mean over pools.
+    """
+    pools = list(dict.fromkeys(results["scenario"]))
+    areas = results[results["metric"] == "test_accuracy_area"].groupby(["policy", "scenario"])["value"].mean().unstack()
+    table = []
+    for ensemble in ENSEMBLES:
+        own = areas.reindex([f"{ensemble}/{m}" for m in MEASURES]).dropna()
+        if own.empty:
+            continue
+        best = own.idxmax()
+        safe = [
+            policy
+            for policy in own.index
+            if not any((d := ahead(results, pool, policy, best[pool])) is not None and d.high < 0 for pool in pools)
+        ]
+        row = {"ensemble": ensemble, "nowhere worse than its best": ", ".join(p.split("/")[1] for p in safe) or "none"}
+        first = max(safe or own.index, key=lambda policy: own.loc[policy].mean())
+        found = {pool: ahead(results, pool, first, PEER) for pool in pools if first != PEER}
+        row["its first choice"] = first.split("/")[1]
+        row[f"ahead of {PEER}"] = ", ".join(p for p, d in found.items() if d is not None and d.low > 0) or "nowhere"
+        row[f"behind {PEER}"] = ", ".join(p for p, d in found.items() if d is not None and d.high < 0) or "nowhere"
         table.append(row)
     return pd.DataFrame(table)
 
@@ -176,11 +214,15 @@ def main(
         status = study.finish(results)
         page = Report("Which uncertainty to ask by").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
         page.add_heading("Over all pools").add_table(
-            ranks(results), "Mean rank of the gain within an ensemble; 1 is best."
+            advice(results),
+            "Measures whose area is on no pool below that of the ensemble's best measure there, by a paired 95 % "
+            "interval; of them the one of largest mean area, against one model asked by margin.",
         )
+        page.add_table(ranks(results), "Mean rank of the gain within an ensemble; 1 is best.")
         for name in names:
             caption = f"Area minus random's, {SCALES[name]['budget']} labels, {SCALES[name]['batch']} a pull."
             page.add_heading(name).add_table(gains(results, name), caption)
+            page.add_table(gains(results, name, PEER), f"Area minus that of {PEER}.")
         if len(found_outside := detection(results)):
             page.add_heading("What is out of scope").add_table(
                 found_outside, "AUROC of the measure for test samples out of scope, learner trained on random labels."

@@ -62,16 +62,16 @@ class LinearLearner:
 
     def fit(self, ids: Ids, labels: Labels) -> "LinearLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
-        weight = self.weights(rows)
-        if self._balanced and len(codes):
-            counts = np.bincount(codes)
-            weight = weight * (len(codes) / (np.count_nonzero(counts) * counts[codes])).astype(np.float32)
-        self._model.fit(self._pool.embeddings[rows], codes, weight)
+        self._model.fit(self._pool.embeddings[rows], codes, self.weights(rows, codes))
         return self
 
-    def weights(self, ids: Ids) -> NDArray[np.float32]:
-        """(members, n), by the bootstrap; without the classes' weights."""
-        return self._weight[:, ids]
+    def weights(self, ids: Ids, labels: Labels) -> NDArray[np.float32]:
+        """(members, n), of labels in a fit: by the bootstrap, and where classes are balanced by their counts."""
+        weight = self._weight[:, ids]
+        if self._balanced and len(labels):
+            counts = np.bincount(labels)
+            weight = weight * (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+        return weight
 
     def predict_proba(self, ids: Ids) -> Probabilities:
         return self._model.predict_proba(rows_of(self._pool.embeddings, checked_ids(self._pool, ids)))

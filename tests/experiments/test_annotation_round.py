@@ -14,7 +14,9 @@ def test_a_quick_run_measures_a_round_and_its_accuracy(tmp_path: Path) -> None:
     app.command()(annotation_round.main)
     result = CliRunner().invoke(app, ["--quick", "--out", str(tmp_path / "out"), "--max-iter", "200"])
     assert result.exit_code == 0, result.output
-    rows = pd.read_parquet(tmp_path / "out" / "results.parquet").set_index("metric")["value"]
-    assert rows["seconds"] > 0
-    assert abs(rows["test_accuracy"] - rows["test_accuracy_converged"]) < 0.01
-    assert rows["test_accuracy"] > 0.2
+    rows = pd.read_parquet(tmp_path / "out" / "results.parquet").pivot(index="policy", columns="metric", values="value")
+    assert list(rows.index) == ["max_iter=200 balanced", "max_iter=200 plain"]
+    assert (rows["seconds"] > 0).all()
+    assert ((rows["test_accuracy"] - rows["test_accuracy_converged"]).abs() < 0.01).all()
+    assert (rows["test_accuracy"] > 0.2).all()
+    assert rows["test_accuracy_converged"].nunique() == 2, "the peer is weighed as ours is"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import experiments.measures
 from curation_gym.scenario import load_scenario
-from experiments.measures import ENSEMBLES, Campaign, campaigns, detection, gains, ranks, run
+from experiments.measures import ENSEMBLES, PEER, Campaign, advice, campaigns, detection, gains, ranks, run
 from experiments.study import tidy
 
 
@@ -37,6 +37,25 @@ def test_gains_are_over_random_with_the_same_ensemble() -> None:
     assert table.loc["entropy", "single"] == "-0.100 [-0.100, -0.100]"
     assert table.loc["disagreement", "bootstrap"] == "0.200 [0.200, 0.200]"
     assert table.loc["variance", "single"] == "–"
+
+
+def test_gains_may_be_over_one_model_asked_by_margin() -> None:
+    table = gains(pd.DataFrame(rows(AREAS)), "pool", PEER).set_index("measure")
+    assert table.loc["margin", "single"] == "0.000 [0.000, 0.000]"
+    assert table.loc["disagreement", "bootstrap"] == "-0.400 [-0.400, -0.400]"
+
+
+def test_advice_names_what_is_nowhere_worse_and_what_it_is_worth() -> None:
+    elsewhere = AREAS | {
+        "single/entropy": [0.72, 0.79],  # not told apart from margin here, but worse on the other pool
+        "bootstrap/margin": [0.9, 0.8],
+        "bootstrap/disagreement": [0.88, 0.83],
+    }
+    told = advice(pd.DataFrame(rows(AREAS) + rows(elsewhere, "other"))).set_index("ensemble")
+    assert told.loc["single"].tolist() == ["margin", "margin", "nowhere", "nowhere"]
+    assert told.loc["bootstrap", "nowhere worse than its best"] == "disagreement"
+    assert told.loc["bootstrap", f"behind {PEER}"] == "pool"
+    assert told.loc["bootstrap", f"ahead of {PEER}"] == "nowhere", "two seeds that differ prove nothing"
 
 
 def test_ranks_are_within_an_ensemble_and_averaged_over_pools() -> None:
@@ -92,6 +111,7 @@ def test_a_small_study_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.Monk
     page = (tmp_path / "out" / "report.md").read_text()
     assert "| margin |" in page
     assert "| disagreement | – |" in page
+    assert "| ensemble | nowhere worse than its best |" in page
 
 
 def test_a_scenario_without_a_scale_is_one_plain_message() -> None:
