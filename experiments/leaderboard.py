@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from curation_gym.evaluation.labelling import savings
 from curation_gym.evaluation.rollout import Curve, Episodes
+from curation_gym.evaluation.savings import savings
 from curation_gym.evaluation.statistics import (
     Scores,
     bootstrap,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from curation_gym.evaluation.labelling import savings
+from curation_gym.evaluation.savings import savings
 from curation_gym.evaluation.statistics import (
     Estimate,
     area_under_curve,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from curation_gym.evaluation.labelling import mean_savings
+from curation_gym.evaluation.savings import mean_savings
 from curation_gym.evaluation.statistics import interval, paired_difference
 from experiments.umc_report import BASE, OURS, SINGLE, ScenarioResults, shown
 from experiments.umc_scenarios import COUNTED
