@@ -397,11 +397,11 @@ def test_labels_to_target_and_savings() -> None:
     assert table["share saved against random"]["mine"].startswith("0.550 [")
 
 
-def test_an_unreached_target_counts_as_the_budget_whatever_steps_training_took() -> None:
+def test_an_unreached_target_saves_nothing_whatever_steps_training_took() -> None:
     [task] = board_of_curves({"random": [10] * 4, "mine": [np.inf] * 4}).tasks
     table = task.crossings().set_index("policy")
     assert table["labels"]["mine"] == "inf [inf, inf]"
-    assert table["share saved against random"]["mine"] == "-1.000 [-1.000, -1.000]"
+    assert table["share saved against random"]["mine"] == "0.000 [0.000, 0.000]"
 
 
 def test_curves_are_thinned_to_means_of_blocks() -> None:
