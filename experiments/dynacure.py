@@ -182,7 +182,11 @@ def _curate(
     n_trials: int,
     jobs: int | None,
 ) -> None:
-    """Train, tune and judge on one corpus. What a stage fails to do of a policy, no later stage goes on from."""
+    """Train, tune and judge on one corpus.
+
+    Every policy is chosen by what the trials of all come to: from a stage of which something failed, nothing goes on,
+    or what is judged now and what a resumed study judges under the same name would be chosen by different measures.
+    """
     # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
     core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ROLES.values())
     entrants = {
@@ -190,40 +194,36 @@ def _curate(
         for name, target in policies.items()
         if hasattr(policy_class(target), "learn")
     }
-    short = {BASE: units_of([Trials(scenario, BASE, policies[BASE], SHORT, {0: {}}, 1)])}
+    short = units_of([Trials(scenario, BASE, policies[BASE], SHORT, {0: {}}, 1)])
     for name, target in policies.items():
         if name in entrants:
-            short[name] = {f"{scenario.name} train {name}": (train, (entrants[name], 0))}
+            short[f"{scenario.name} train {name}"] = (train, (entrants[name], 0))
         elif name in RULES:
-            short[name] = units_of(_short(scenario, name, target, core.task, n_trials))
+            short |= units_of(_short(scenario, name, target, core.task, n_trials))
         elif name in SHORT_FIRST:
             drawn = dict(enumerate(_drawn_weights(n_trials)))
-            short[name] = units_of(by_weights(scenario, name, target, SHORT, drawn))
-        else:
-            short.setdefault(name, {})
-    ready = _done(study, short, jobs, "training, and trials in short episodes")
+            short |= units_of(by_weights(scenario, name, target, SHORT, drawn))
+    if not _done(study, short, jobs, "training, and trials in short episodes"):
+        return
 
     made = policies | {name: str(entrant.place(study.out) / "policy") for name, entrant in entrants.items()}
     results = _of(study, scenario)
-    whole = {BASE: units_of([Trials(scenario, BASE, policies[BASE], WHOLE, {0: {}}, 1)])}
-    for name in (name for name in policies if name in ready and name != BASE):
+    whole = units_of([Trials(scenario, BASE, policies[BASE], WHOLE, {0: {}}, 1)])
+    for name, target in made.items():
         if name in RULES:
-            whole[name] = units_of(_whole(results, scenario, name, made[name], len(weights)))
+            whole |= units_of(_whole(results, scenario, name, target, len(weights)))
         elif name in SHORT_FIRST:
             found = list(promising(results, name, POINTS.values()).items())[: len(weights)]
             best = {number: weighted(one, WEIGHED)[0] for number, one in found}
-            whole[name] = units_of(by_weights(scenario, name, made[name], WHOLE, best))
+            whole |= units_of(by_weights(scenario, name, target, WHOLE, best))
         elif name in BY_WEIGHTS:
-            whole[name] = units_of(by_weights(scenario, name, made[name], WHOLE, dict(enumerate(weights))))
-        else:
-            whole[name] = {}
-    ready = _done(study, whole, jobs, "trials in whole episodes")
+            whole |= units_of(by_weights(scenario, name, target, WHOLE, dict(enumerate(weights))))
+    if not _done(study, whole, jobs, "trials in whole episodes"):
+        return
 
     results = _of(study, scenario)
     runs: dict[str, Run] = {}
     for name, target in policies.items():
-        if name not in ready and name not in UNGUIDED:
-            continue  # it is told what failed
         points = points_of(results, name)
         if not points:
             study.fail(Failure(f"{scenario.name} choose {name}", "nothing that was tried spends the budget"))
@@ -256,12 +256,12 @@ def _drawn_weights(n: int) -> list[dict[str, float]]:
     return [WEIGHED, *WEIGHTS, *others][:n]
 
 
-def _done(study: Study, units: dict[str, Units], jobs: int | None, title: str) -> set[str]:
-    """Names of the policies all of whose units are done, and without curation's: none can be chosen without them."""
-    done = study.run(
-        prepare, {unit: work for some in units.values() for unit, work in some.items()}, jobs=jobs, title=title
-    )
-    return {name for name, some in units.items() if done >= {*some, *units[BASE]}}
+def _done(study: Study, units: Units, jobs: int | None, title: str) -> bool:
+    """Whether all of a stage is done; what isn't is told."""
+    left = units.keys() - study.run(prepare, units, jobs=jobs, title=title)
+    if left:
+        study.warn(f"{title}: {len(left)} of {len(units)} failed, and nothing is chosen from a part; --resume goes on")
+    return not left
 
 
 def _of(study: Study, scenario: Scenario) -> pd.DataFrame:
