@@ -21,7 +21,7 @@ from curation_gym.evaluation.curation import curation, selection_rates
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.files import replace_file
-from curation_gym.judge import Judge
+from curation_gym.judge import Judge, JudgeError
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
 from curation_gym.pools.build import build_pool
@@ -62,22 +62,28 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
     """Train the judge where that isn't done yet, on nothing that is in the corpora of the scenarios.
 
     Raises:
-        StudyError: when it can't be trained: without it, nothing that follows can be judged.
+        StudyError: when it can't be trained or loaded: without it, nothing that follows can be judged.
         PartitionError: when judge and signals or probes, or signals or probes and tests, have something in common.
     """
     corpora = [scenario.kwargs["pool"] for scenario in scenarios]
     probing = [validated(ProbesConfig, scenario.kwargs["probes"], "probes") for scenario in scenarios]
     if "judge" not in study.run(make_judge, {"judge": corpora}, jobs=1, title="the judge"):
         raise StudyError(f"the judge could not be trained, so nothing can be judged: {study.failures[-1].error}")
+    places = [study.out / directory for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY)]
+    try:
+        cards = [_judge(place).card.trained for place in places]
+    except JudgeError as error:
+        done = ", ".join(str(place) for place in (*places, study.out / "parts" / "judge.parquet"))
+        raise StudyError(f"{error}; remove {done}: --resume then trains both judges anew") from error
     for corpus in corpora:
         pool = build_pool(corpus)
-        for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY):
-            check_independent(_judge(study.out / directory).card.trained, pool)
+        for card in cards:
+            check_independent(card, pool)
         for name, part in TESTS.items():
             check_evaluation(pool, name, part)
     for probes in probing:
-        for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY):
-            check_sources(_judge(study.out / directory).card.trained, probes.sources)
+        for card in cards:
+            check_sources(card, probes.sources)
         for name, part in TESTS.items():
             check_held_out(probes.sources, name, part)
 

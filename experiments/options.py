@@ -9,10 +9,15 @@ import typer
 from agents.checkpoint import CheckpointError
 from curation_gym import console
 from curation_gym.config import ConfigError
+from curation_gym.judge import JudgeError
 from curation_gym.policy import PolicyError
 from curation_gym.pools.partition import PartitionError
 from curation_gym.pools.pool import PoolError
 from curation_gym.scenario import Scenario
+from curation_gym.signals.classifiers import ClassifierError
+from curation_gym.signals.encoders import EncoderError
+from curation_gym.signals.pretrained import ModelError
+from curation_gym.signals.scores import ScoreError
 from experiments.study import StudyError
 
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the study; default: runs/NAME/….")]
@@ -26,7 +31,8 @@ Track = Annotated[bool, typer.Option("--track", help="Log to Weights & Biases.")
 
 def exits() -> AbstractContextManager[None]:
     """For a study: a wrong input is one plain message and exit status 2, an interrupt is 130."""
-    return console.exits(StudyError, ConfigError, PolicyError, PoolError, PartitionError, CheckpointError)
+    of_studies = (StudyError, ConfigError, PolicyError, PartitionError, CheckpointError)
+    return console.exits(*of_studies, PoolError, JudgeError, ModelError, EncoderError, ScoreError, ClassifierError)
 
 
 def sized(scenario: Scenario, quick: bool) -> Scenario:

@@ -1,5 +1,6 @@
 """The study of curated fine-tuning: its parts against what they say, and a small whole."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import yaml
 from typer.testing import CliRunner
 
 from curation_gym.config import ConfigError
+from curation_gym.judge import JudgeError
 from curation_gym.scenario import scenario_directory
+from curation_gym.signals.classifiers import ClassifierError
+from curation_gym.signals.encoders import EncoderError
+from curation_gym.signals.pretrained import ModelError
+from curation_gym.signals.scores import ScoreError
 from experiments import (
     ablations,
     by_hand,
@@ -21,6 +27,7 @@ from experiments import (
     dynacure_scenario,
     dynacure_tuning,
     false_positives,
+    options,
     redefinition,
 )
 from experiments.ablations import CHANGES, CORNERS
@@ -32,7 +39,7 @@ from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
 from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
-from experiments.study import Failure, Study, _do
+from experiments.study import Failure, Study, StudyError, _do
 from tests.texts import sentences
 
 
@@ -211,6 +218,29 @@ def test_a_study_without_its_judge_ends_at_once(small: Path, tmp_path: Path, mon
     told = CliRunner().invoke(_app(dynacure.main), options)
     assert told.exit_code == 2
     assert "the judge could not be trained" in told.output
+
+
+def test_a_judge_that_is_gone_is_told_with_what_to_do(small: Path, tmp_path: Path) -> None:
+    out, scenario = tmp_path / "out", scenario_of("small", str(small))
+
+    def study() -> Study:
+        return Study("dynacure", {}, label="small", seeds=[1], step_unit={}, out=out)
+
+    dynacure_runs.judge_of(study(), scenario)
+    shutil.rmtree(out / dynacure_runs.JUDGE_DIRECTORY)
+    dynacure_runs._judge.cache_clear()  # as another process would find it
+    part = out / "parts" / "judge.parquet"
+    with pytest.raises(StudyError, match=f"is no saved judge.*remove .*{part}: --resume then trains both"):
+        dynacure_runs.judge_of(study(), scenario)
+    shutil.rmtree(out / dynacure_runs.OTHER_JUDGE_DIRECTORY)
+    part.unlink()
+    dynacure_runs.judge_of(study(), scenario)
+
+
+@pytest.mark.parametrize("error", [JudgeError, ModelError, EncoderError, ScoreError, ClassifierError])
+def test_what_no_environment_can_be_made_of_is_one_message(error: type[Exception]) -> None:
+    with pytest.raises(typer.Exit), options.exits():
+        raise error("name another")
 
 
 def test_a_judge_that_shares_a_source_with_a_signal_is_refused(
