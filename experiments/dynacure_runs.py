@@ -55,6 +55,8 @@ UNREFINED = ("heuristic", "static_filter", "raft", "domain_rule", WRITTEN)
 paid for training."""
 UNWATCHED = ("none", "stratified", "heuristic", "static_filter", "raft", "domain_rule", "label_clean")
 """Policies that read nothing of the model, nor of what audits reveal: their episodes do without probes and audits."""
+ONE_BY_ONE = (*UNGUIDED, "static_filter", "raft", "raft_refined", "domain_rule", "label_clean")
+"""Policies that read nothing of how a candidate compares with what was selected: theirs do without comparing."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 
 
@@ -173,6 +175,8 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
 def kwargs_of(scenario: Scenario, policy: str, role: Role) -> dict[str, Any]:
     """The environment's arguments in a role, without what the policy doesn't look at."""
     kwargs = scenario.kwargs_for(role)
+    if policy in ONE_BY_ONE:
+        kwargs |= {"hide": [*kwargs.get("hide", ()), "redundancy"]}
     return merged(kwargs, {"probes": {"every": 0}, "refinement": None}) if policy in UNWATCHED else kwargs
 
 

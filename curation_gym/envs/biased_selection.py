@@ -309,7 +309,8 @@ class BiasedSelectionEnv(CurationEnv):
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two samples count as near |
-    | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
+    | hide | – | groups of columns that are 0: embedding, signals, state, or of that redundancy alone (novelty and |
+    | | | freshness), metadata, context (but the budget's) |
     | weights | safety .7, utility .3 | of true safety and of the pool's signals; sum to 1, safety above 0 |
     | truth | truth | the hidden column of true safety |
     | safe_classes | () | with truth = label: names of the classes that are safe; all others are unsafe |

@@ -132,7 +132,8 @@ class CoverageSelectionEnv(CurationEnv):
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two samples count as near |
-    | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
+    | hide | – | groups of columns that are 0: embedding, signals, state, or of that redundancy alone (novelty and |
+    | | | freshness), metadata, context (but the budget's) |
     | quality_signal | utility | the signal that stands for q |
 
     ## Vectorized

@@ -380,7 +380,8 @@ class LanguageModelSelectionEnv(CurationEnv):
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two documents count as near |
-    | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
+    | hide | – | groups of columns that are 0: embedding, signals, state, or of that redundancy alone (novelty and |
+    | | | freshness), metadata, context (but the budget's) |
     | weights | safety .4, alignment .3, utility .3 | of signals and of the model's probes; sum to 1 |
     | drawn_weights | false | other weights in every episode instead of ``weights`` |
     | reward | sum | composite of a step: sum (times the selection's share of the budget) or mean |

@@ -134,7 +134,8 @@ class ScoreSelectionEnv(CurationEnv):
     | split | train | of the pool |
     | observation | dense | dense or ids |
     | near | 0.5 | cosine above which two samples count as near |
-    | hide | – | groups of columns that are 0: embedding, signals, state, metadata, context (but the budget's) |
+    | hide | – | groups of columns that are 0: embedding, signals, state, or of that redundancy alone (novelty and |
+    | | | freshness), metadata, context (but the budget's) |
     | reward | sum | sum or mean |
     | weights | safety .4, alignment .3, utility .3 | of the signals; sum to 1 |
     | min_batch_size | 1 | floor of the mean's denominator |

@@ -31,8 +31,9 @@ Weights = Annotated[dict[str, float], AfterValidator(_convex)]
 """Signal → weight, ≥ 0; they sum to 1."""
 
 
-Hideable = Literal["embedding", "signals", "state", "metadata", "context"]
-"""Groups of observed columns, in their order; of the context what is beside the budget and the time left."""
+Hideable = Literal["embedding", "signals", "state", "redundancy", "metadata", "context"]
+"""Groups of observed columns, in their order; of the context what is beside the budget and the time left. Redundancy is
+novelty and freshness, of the state: where they are hidden, nobody computes them."""
 
 
 class SelectionConfig(Config):
@@ -49,7 +50,7 @@ class SelectionConfig(Config):
 
     @model_validator(mode="after")
     def _hides_what_is_sent(self) -> "SelectionConfig":
-        if self.hide and self.observation == "ids":
+        if set(self.hide) - {"redundancy"} and self.observation == "ids":
             raise ValueError("hide needs dense observations: of ids, a policy gathers the columns itself")
         return self
 
@@ -115,8 +116,9 @@ class SelectionVectorEnv(CurationVectorEnv):
         self._uniform = np.zeros((e, t, n), np.float32)
         self._priority = np.zeros((e, n), np.float32)
         self._picked = np.zeros((e, t, n), np.bool_)
-        self._kept = np.zeros((e, most, pool.dimension), np.float32)  # unit embeddings of what was selected
-        self._kept_log_miss = np.zeros((e, most), np.float32)
+        kept = most if self._remembers else 0
+        self._kept = np.zeros((e, kept, pool.dimension), np.float32)  # unit embeddings of what was selected
+        self._kept_log_miss = np.zeros((e, kept), np.float32)
         self._selected = np.zeros(e, np.int64)
         self._step = np.zeros(e, np.int64)
         self._left = np.zeros(e)
@@ -258,17 +260,21 @@ class SelectionVectorEnv(CurationVectorEnv):
         """Whether the stream has ended, or the budget can't pay for anything any more."""
         return np.asarray((self._left[rows] < self._cheapest - _CENT) | (self._step[rows] == self.config.horizon))
 
+    @property
+    def _remembers(self) -> bool:
+        """Whether anybody sees how a candidate compares with what was selected."""
+        return not {"state", "redundancy"} & set(self.config.hide)
+
     def _keep(self, rows: Rows, step: NDArray[np.int64], chosen: NDArray[np.bool_]) -> None:
         """Append the candidates that were chosen to the rows' memories."""
         where, item = np.nonzero(chosen)
-        if not len(where):
-            return
-        place = self._selected[rows][:, None] + np.cumsum(chosen, axis=1) - 1
-        here, there = (rows[where], step[where], item), (rows[where], place[where, item])
-        vectors = self.pool.embeddings[self._plan[here]]
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self._kept[there] = vectors / np.maximum(norms, 1e-12)
-        self._kept_log_miss[there] = np.log1p(-np.clip(self._score(*here), 0.0, 0.999))
+        if len(where) and self._remembers:
+            place = self._selected[rows][:, None] + np.cumsum(chosen, axis=1) - 1
+            here, there = (rows[where], step[where], item), (rows[where], place[where, item])
+            vectors = self.pool.embeddings[self._plan[here]]
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            self._kept[there] = vectors / np.maximum(norms, 1e-12)
+            self._kept_log_miss[there] = np.log1p(-np.clip(self._score(*here), 0.0, 0.999))
         self._selected[rows] += chosen.sum(1)
 
     def _score(self, *where: Any) -> NDArray[np.float32]:
@@ -291,7 +297,8 @@ class SelectionVectorEnv(CurationVectorEnv):
         else:
             out["item"][:] = ids
             vectors, state = self.pool.embeddings[ids], out["dynamic"]
-        self._write_state(vectors, state)
+        if "state" not in self.config.hide:
+            self._write_state(vectors, state)
         out["context"][:, 0] = self._left / self.config.budget
         out["context"][:, 1] = 1 - self._step / self.config.horizon
         budget, time = out["context"][:, 0], np.maximum(out["context"][:, 1], 1 / self.config.horizon)
@@ -311,11 +318,14 @@ class SelectionVectorEnv(CurationVectorEnv):
         for group in self.config.hide:
             if group == "context":
                 out["context"][:, 2:] = 0
-            else:
+            elif group in parts:
                 out["item"][..., parts[group]] = 0
 
     def _write_state(self, vectors: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         """novelty = 1 − largest cosine to what was selected; freshness = Π (1 − score) over near ones selected."""
+        if not self._remembers:
+            state[..., :2] = 0
+            return
         length = np.sqrt(np.einsum("rid,rid->ri", vectors, vectors))
         state[..., 0], state[..., 1] = 1, 1
         # Row by row, since BLAS rounds by shape: a row of many then equals the scalar environment bit for bit, and

@@ -245,7 +245,7 @@ def test_stable_baselines_refuses_a_vector_reward(small_pool: Pool) -> None:
         make_sb3_vec_env("CurationGym/ScoreSelection-v0", pool=small_pool, **SHAPE, vector_reward=True)
 
 
-@pytest.mark.parametrize("hidden", ["embedding", "signals", "state", "metadata", "context"])
+@pytest.mark.parametrize("hidden", ["embedding", "signals", "state", "redundancy", "metadata", "context"])
 def test_a_group_of_columns_can_be_hidden_and_nothing_else_changes(small_pool: Pool, hidden: str) -> None:
     plain, without = (ScoreSelectionVectorEnv(2, pool=small_pool, **SHAPE, hide=hide) for hide in ((), (hidden,)))
     observations = [env.reset(seed=4)[0] for env in (plain, without)]
@@ -256,6 +256,7 @@ def test_a_group_of_columns_can_be_hidden_and_nothing_else_changes(small_pool: P
             "embedding": [name.startswith("embedding_") for name in names],
             "signals": [name in small_pool.signals for name in names],
             "state": [name in ("novelty", "freshness") for name in names],
+            "redundancy": [name in ("novelty", "freshness") for name in names],
             "metadata": [name.startswith("domain=") or name == "log_length" for name in names],
         }
         gone = np.array(groups.get(hidden, [False] * len(names)))
@@ -265,5 +266,10 @@ def test_a_group_of_columns_can_be_hidden_and_nothing_else_changes(small_pool: P
         np.testing.assert_array_equal(rest["context"], context)
         action = np.full((2, SHAPE["n_items"]), 0.5, np.float32)
         observations = [env.step(action)[0] for env in (plain, without)]
-    with pytest.raises(ConfigError, match="hide needs dense observations"):
-        ScoreSelectionVectorEnv(1, pool=small_pool, **SHAPE, hide=(hidden,), observation="ids")
+    assert without._kept.any() == (hidden not in ("state", "redundancy")), "nobody compares what nobody sees"
+    ids = {**SHAPE, "pool": small_pool, "hide": (hidden,), "observation": "ids"}
+    if hidden == "redundancy":  # which an environment sends of ids, too
+        assert not ScoreSelectionVectorEnv(1, **ids).reset(seed=4)[0]["dynamic"].any()
+    else:
+        with pytest.raises(ConfigError, match="hide needs dense observations"):
+            ScoreSelectionVectorEnv(1, **ids)

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from curation_gym.config import ConfigError
+from curation_gym.evaluation.rollout import make_core
 from curation_gym.judge import JudgeError
 from curation_gym.scenario import scenario_directory
 from curation_gym.signals.classifiers import ClassifierError
@@ -37,6 +38,7 @@ from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
+from experiments.dynacure_runs import act, kwargs_of, policy_for
 from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
 from experiments.study import Failure, Study, StudyError, _do
@@ -178,6 +180,31 @@ def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
 
     assert tried({4: nothing, 2: everything, 3: everything}) == [2]
     assert tried({4: nothing}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("raft_refined", "baselines.raft:RefinedRaft"),
+        ("domain_rule", "baselines.domain_rule:DomainRule"),
+        ("label_clean", "baselines.domain_rule:LabelClean"),
+    ],
+)
+def test_what_a_policy_does_not_read_is_not_computed_and_it_selects_the_same(
+    small: Path, name: str, target: str
+) -> None:
+    scenario = scenario_of("small", str(small))
+    cores = [
+        make_core(scenario.env, kwargs)
+        for kwargs in (scenario.kwargs_for("evaluation"), kwargs_of(scenario, name, "evaluation"))
+    ]
+    for core in cores:
+        act(policy_for(core, name, target, 0, {}), core, seed=3)
+    (ids, picked), (same_ids, same_picked) = (core.choices() for core in cores)
+    np.testing.assert_array_equal(ids, same_ids)
+    np.testing.assert_array_equal(picked, same_picked)
+    assert picked.any()
+    assert [core._kept.any() for core in cores] == [True, False]
 
 
 def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
