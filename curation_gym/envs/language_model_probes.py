@@ -11,11 +11,13 @@ from curation_gym.config import Config, ConfigError
 from curation_gym.envs.audits import CLEAN, called_safe
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
+from curation_gym.learners.documents import documents_of, tokenizer_identity
 from curation_gym.learners.language_model import LanguageModelLearner
+from curation_gym.memo import Memo
 from curation_gym.pools.labelled import Example, Preference, TrainSource, read_preferences
 from curation_gym.pools.partition import pool_keys
 from curation_gym.pools.pool import Pool
-from curation_gym.pools.registry import encoder_cache
+from curation_gym.pools.registry import encoder_cache, reference_version
 from curation_gym.pools.trained import ClassifierSignal, trained
 from curation_gym.signals.scores import Scorer
 from curation_gym.signals.shared_encoders import SharedEncoders
@@ -128,7 +130,8 @@ class Probes:
         rng = np.random.default_rng(config.seed)
         ids = rng.permutation(pool.ids("validation"))
         texts = pool.data["text"].take(ids).to_pylist()
-        documents = learner.tokenize(texts)
+        read = documents_of(pool, learner)
+        documents = [read[index] for index in ids]
         long_enough = [row for row, tokens in enumerate(documents) if len(tokens) > config.prompt_tokens]
         if len(long_enough) < config.prompts:
             raise ConfigError(
@@ -229,6 +232,22 @@ class Probes:
             by_domain[count == 0] = toxicity
         perplexity = np.bincount(self._of, loss) / np.bincount(self._of, predicted)
         return Probe(toxicity, perplexity, preference, by_domain)
+
+
+_made: Memo[tuple[str, ...], Probes] = Memo(4)
+
+
+def probes_of(
+    config: ProbesConfig, pool: Pool, learner: LanguageModelLearner, unsafe_from: float | None = None
+) -> Probes:
+    """As :class:`Probes`, whose texts are read once for all environments and models of a process."""
+    identity = tokenizer_identity(learner.tokenizer)
+    if identity is None:
+        return Probes(config, pool, learner, unsafe_from)
+    longest = CausalModel(learner.model, learner.tokenizer).max_length
+    versions = [reference_version(source) for source in config.sources]
+    key = (config.model_dump_json(), pool.fingerprint, identity, f"{longest} {unsafe_from} {versions}")
+    return _made.get(key, lambda: Probes(config, pool, learner, unsafe_from))
 
 
 @lru_cache(maxsize=2)

@@ -11,9 +11,10 @@ from threadpoolctl import ThreadpoolController
 from curation_gym.config import ConfigError
 from curation_gym.envs.audits import MOST_RISE, UTILITY, Audits, RefinementConfig, refined_signals
 from curation_gym.envs.base import Arrays, CurationEnv, Rows
-from curation_gym.envs.language_model_probes import Probe, Probes, ProbesConfig
+from curation_gym.envs.language_model_probes import Probe, ProbesConfig, probes_of
 from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
 from curation_gym.learners.base_model import model_of
+from curation_gym.learners.documents import documents_of
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.pools.build import PoolSource
@@ -110,12 +111,12 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def _read_pool(self) -> None:
         """What the pool, the model's tokenizer and the configuration decide."""
         first = self.learners[0]
-        self.documents = first.tokenize(self.pool.data["text"].to_pylist())  # type: ignore[index]
+        self.documents = documents_of(self.pool, first)
         self.document_tokens = np.array([len(document) + 1 for document in self.documents])
         self._cheapest = int(self.document_tokens[self.pool.ids(self.config.split)].min())
         refinement = self.config.refinement
         before_any_change = None if refinement is None else refinement.unsafe_from
-        self.probes = Probes(self.config.probes, self.pool, first, before_any_change)
+        self.probes = probes_of(self.config.probes, self.pool, first, before_any_change)
 
     def __getstate__(self) -> dict[str, Any]:
         # Made anew: documents are large, and what scores the probes' samples holds an encoder.

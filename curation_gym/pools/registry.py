@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from curation_gym.config import Config
 from curation_gym.pools.common import cache_directory
 from curation_gym.pools.packages import PACKAGES, package_versions, read_packages
-from curation_gym.pools.storage import PoolError, bytes_digest, file_digest
+from curation_gym.pools.storage import PoolError, bytes_digest, file_digest, known_digest
 from curation_gym.signals.encoders import SentenceTransformerConfig, model_path, sentence_transformers_version
 from curation_gym.signals.scores import ScoreError, TextCache, imported_scorer
 
@@ -116,9 +116,8 @@ def reference_version(reference: DataReference) -> dict[str, str]:
     if files is None:
         where = f"hub:{reference.name}" + (f"/{reference.subset}" if reference.subset else "")
         return {where: reference.revision or "as first fetched"}
-    parts = [
-        f"{split} {path.stat().st_size} {file_digest(path)}" for split, paths in sorted(files.items()) for path in paths
-    ]
+    splits = sorted(files.items())
+    parts = [f"{split} {path.stat().st_size} {known_digest(path)}" for split, paths in splits for path in paths]
     return {f"files:{reference.name or reference.path}": bytes_digest("\n".join(parts).encode())}
 
 
@@ -149,7 +148,7 @@ def model_version(model: str) -> dict[str, str]:
     if not where.is_dir():
         return {f"hub:{model}": "as first fetched"}
     files = sorted(file for file in where.rglob("*") if file.is_file())
-    parts = [f"{file.relative_to(where)} {file_digest(file)}" for file in files]
+    parts = [f"{file.relative_to(where)} {known_digest(file)}" for file in files]
     return {model: bytes_digest("\n".join(parts).encode())}
 
 

@@ -30,7 +30,7 @@ from curation_gym.pools.signal_kinds import (
     TransformerSignal,
     every_signal,
 )
-from curation_gym.pools.storage import PoolError, file_digest
+from curation_gym.pools.storage import PoolError, known_digest
 from curation_gym.pools.trained import (
     N_FOLDS,
     NGRAMS,
@@ -112,7 +112,7 @@ def signal_versions(signals: Iterable[SignalConfig]) -> dict[str, str]:
         for source in sources:
             versions |= reference_version(source)
         if isinstance(signal, BlockListSignal) and signal.path is not None:
-            versions |= {f"list:{signal.path}": file_digest(Path(model_path(signal.path)))}
+            versions |= {f"list:{signal.path}": known_digest(Path(model_path(signal.path)))}
         if isinstance(signal, CallableSignal):
             versions |= scorer_version(signal.scorer)
         if isinstance(signal, TransformerSignal | PerplexitySignal):

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,17 @@ def file_digest(path: Path) -> str:
     """Digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def known_digest(path: Path) -> str:
+    """As :func:`file_digest`, read again only where size, time of change or inode is another than it was."""
+    stat = path.stat()
+    return _known(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _known(path: Path, *stamp: int) -> str:
+    return file_digest(path)
 
 
 def _manifest_digest(body: Mapping[str, Any]) -> str:

@@ -340,6 +340,23 @@ def test_a_pickled_environment_goes_on_to_the_same_bytes(model: str, sampling: d
         assert data_equivalence(env.step(action), other.step(action), exact=True)
 
 
+def test_another_environment_of_a_process_reads_no_text_again(
+    model: str, sampling: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = make(model, probes=sampling)
+    first = run(env, seed=3)
+    with monkeypatch.context() as patched:
+        patched.delattr(LanguageModelLearner, "tokenize")
+        same = make(model, probes=sampling)
+    assert run(same, seed=3) == first
+    other = make(
+        model, pool=make_pool(domain=np.arange(120) % 3, domain_names=("sea", "kitchen", "bar")), probes=sampling
+    )
+    assert len(other.probes.domains) == 3
+    with pytest.raises(ValueError, match="read-only"):
+        env.documents[0][0] = 1
+
+
 def test_adapters_are_trained_sampled_from_and_pickled(model: str, sampling: dict[str, Any]) -> None:
     pytest.importorskip("peft")
     lora = {"rank": 2, "targets": ["query_key_value"]}

@@ -3,6 +3,7 @@
 import copy
 import json
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation_gym.pools import Pool, PoolError, Provenance
+from curation_gym.pools import Pool, PoolError, Provenance, storage
 
 
 def make_pool(n: int = 12, seed: int = 0, **changes) -> Pool:
@@ -298,3 +299,18 @@ def test_attachments_stand_beside_the_columns_and_do_not_count(tmp_path: Path) -
     for name in ("pool.json", "notes.txt", "../notes.md", "a/b.md"):
         with pytest.raises(PoolError, match=f"an attachment's name must be that of a .json or .md file.*{name}"):
             make_pool(attachments={name: ""})
+
+
+def test_a_file_is_digested_again_only_when_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    digest = storage.file_digest
+    monkeypatch.setattr(storage, "file_digest", lambda path: read.append(path) or digest(path))
+    file = tmp_path / "texts.csv"
+    file.write_text("text\none")
+    first = storage.known_digest(file)
+    assert storage.known_digest(file) == first == digest(file)
+    before = file.stat().st_mtime_ns
+    file.write_text("text\ntwo")
+    os.utime(file, ns=(before, before + 1))
+    assert storage.known_digest(file) == digest(file) != first
+    assert len(read) == 2
