@@ -57,6 +57,10 @@ UNWATCHED = ("none", "stratified", "heuristic", "static_filter", "raft", "domain
 """Policies that read nothing of the model, nor of what audits reveal: their episodes do without probes and audits."""
 ONE_BY_ONE = (*UNGUIDED, "static_filter", "raft", "raft_refined", "domain_rule", "label_clean")
 """Policies that read nothing of how a candidate compares with what was selected: theirs do without comparing."""
+UNHEARD = (*UNWATCHED, BEST_OF_K, "raft_refined")
+"""Policies that read nothing of what the model says or prefers, unless what it says corrects signals."""
+SILENT: dict[str, Any] = {"prompts": 0, "safety": None, "preferences": None}
+"""Of probes that ask for neither."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 
 
@@ -177,7 +181,11 @@ def kwargs_of(scenario: Scenario, policy: str, role: Role) -> dict[str, Any]:
     kwargs = scenario.kwargs_for(role)
     if policy in ONE_BY_ONE:
         kwargs |= {"hide": [*kwargs.get("hide", ()), "redundancy"]}
-    return merged(kwargs, {"probes": {"every": 0}, "refinement": None}) if policy in UNWATCHED else kwargs
+    if policy in UNWATCHED:
+        kwargs = merged(kwargs, {"probes": {"every": 0}, "refinement": None})
+    if policy in UNHEARD and not (kwargs.get("refinement") or {}).get("safety_gain"):
+        kwargs = merged(kwargs, {"probes": SILENT})
+    return kwargs
 
 
 def labels_behind(core: LanguageModelSelectionVectorEnv, run: Run) -> int:

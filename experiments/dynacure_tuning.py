@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curation_gym.envs.language_model_probes import Probes
+from curation_gym.config import validated
+from curation_gym.envs.language_model_probes import ProbesConfig, probes_of
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.scenario import Scenario, merged
 from curation_gym.seeding import Role, seeds_for
 from experiments.dynacure_results import BASE, PRICE, SPENT, WORST
-from experiments.dynacure_runs import act, kwargs_of, policy_for
+from experiments.dynacure_runs import SILENT, act, kwargs_of, policy_for
 from experiments.study import Work, tidy
 from experiments.units import MASTER
 
 WITHOUT_MODEL: dict[str, Any] = {
     "frozen": True,
     "refinement": None,
-    "probes": {"every": 0, "prompts": 0, "safety": None, "preferences": None},
+    "probes": {"every": 0, **SILENT},
 }
 """Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
 ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "pairs": 200}
@@ -98,13 +99,14 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
         kwargs |= {"weights": dict(trials.weights)}
     core = make_core(scenario.env, kwargs)
     assert isinstance(core, LanguageModelSelectionVectorEnv)
+    probes = validated(ProbesConfig, scenario.kwargs_for(ROLES[trials.length])["probes"], "probes")
     numbers = _spenders(trials, kwargs) if trials.screened else iter(trials.draws)
     where = (scenario.name, scenario.env, trials.policy)
     for index in islice(numbers, trials.wanted):
         draw = trials.draws[index]
         tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
         told = draw | {f"{WEIGHT}{name}": weight for name, weight in (trials.weights or {}).items()}
-        values = asked(core) | {"spent": tokens / core.task.budget}
+        values = asked(core, probes) | {"spent": tokens / core.task.budget}
         values |= {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
         rows += [tidy(*where, index, f"{trials.length}/{name}", tokens, value) for name, value in values.items()]
     return pd.DataFrame(rows)
@@ -123,15 +125,19 @@ def _seed() -> int:
     return seeds_for(MASTER, "tuning", run=3)[0]
 
 
-def asked(core: LanguageModelSelectionVectorEnv) -> dict[str, float]:
-    """What the model of the first row says and reads, by probes larger than those of its episode.
+def asked(core: LanguageModelSelectionVectorEnv, probes: ProbesConfig) -> dict[str, float]:
+    """What the model of the first row says and reads.
+
+    Args:
+        core: whose model.
+        probes: of the scenario; these are larger, and the policy's own may ask for less.
 
     Returns:
         Safety, 1 − toxicity of what it says; alignment, the preference accuracy; utility, minus the log-perplexity of
         clean text in the mean over domains; and the log-perplexity of each domain.
     """
-    config = core.config.probes.model_copy(update=ASKED)
-    found = Probes(config, core.pool, core.learners[0]).measure(core.learners[0])
+    learner = core.learners[0]
+    found = probes_of(probes.model_copy(update=ASKED), core.pool, learner).measure(learner)
     names = [core.pool.domain_names[code] for code in core.probes.domains]
     told = (1 - found.toxicity, found.preference, -float(found.log_perplexity.mean()))
     by_domain = zip(names, found.log_perplexity.tolist(), strict=True)

@@ -234,7 +234,7 @@ class Probes:
         return Probe(toxicity, perplexity, preference, by_domain)
 
 
-_made: Memo[tuple[str, ...], Probes] = Memo(4)
+_made: Memo[tuple[str, ...], Probes] = Memo(8)
 
 
 def probes_of(

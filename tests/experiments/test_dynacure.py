@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import typer
 import yaml
 from typer.testing import CliRunner
@@ -33,7 +34,7 @@ from experiments import (
 )
 from experiments.ablations import CHANGES, CORNERS
 from experiments.by_hand import Rule
-from experiments.changes import AS_WRITTEN, changed
+from experiments.changes import AS_WRITTEN, Change, changed
 from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
@@ -193,18 +194,24 @@ def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
 def test_what_a_policy_does_not_read_is_not_computed_and_it_selects_the_same(
     small: Path, name: str, target: str
 ) -> None:
-    scenario = scenario_of("small", str(small))
-    cores = [
+    scenario = changed(scenario_of("small", str(small)), Change({"refinement": {"gain": 5.0}}))
+    watched, own = (
         make_core(scenario.env, kwargs)
         for kwargs in (scenario.kwargs_for("evaluation"), kwargs_of(scenario, name, "evaluation"))
-    ]
-    for core in cores:
+    )
+    for core in (watched, own):
         act(policy_for(core, name, target, 0, {}), core, seed=3)
-    (ids, picked), (same_ids, same_picked) = (core.choices() for core in cores)
-    np.testing.assert_array_equal(ids, same_ids)
-    np.testing.assert_array_equal(picked, same_picked)
-    assert picked.any()
-    assert [core._kept.any() for core in cores] == [True, False]
+    for expected, found in zip(watched.choices(), own.choices(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    weights, same = (core.learners[0].model.state_dict() for core in (watched, own))
+    assert all(torch.equal(weights[key], same[key]) for key in weights)
+    assert watched.learners[0].updates > 2
+    assert (watched._kept.any(), own._kept.any()) == (True, False)
+    assert [core.probes.scorer is None for core in (watched, own)] == [False, True]
+    assert watched.probes.audits == own.probes.audits, "people were asked as often"
+    says = changed(scenario, Change({"refinement": {"safety_gain": 1.0}}))
+    asking = kwargs_of(says, name, "evaluation")["probes"]["prompts"] > 0
+    assert asking == (name == "raft_refined"), "what the model says then corrects what it reads"
 
 
 def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
