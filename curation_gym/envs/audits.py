@@ -1,5 +1,6 @@
 """Reward refinement: signals are corrected by what people say of a few texts, and by what the model says and loses."""
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from pydantic import Field, model_validator
 from scipy.special import expit, logit
 
 from curation_gym.config import Config, ConfigError
+from curation_gym.memo import Memo
 from curation_gym.pools.corpus_sources import CLASSES
 from curation_gym.pools.pool import Pool
+from curation_gym.pools.storage import bytes_digest
 from curation_gym.signals.refinement import RefinedSignal
 
 CLEAN = CLASSES.index("clean")
@@ -110,6 +113,21 @@ def called_safe(pool: Pool, ids: NDArray[np.integer], unsafe_from: float | None)
     return np.asarray(pool.hidden["severity"][ids] < unsafe_from)
 
 
+_made: Memo[tuple[str, str], RefinedSignal] = Memo(4)
+_fitted: Memo[tuple[str, str, str], NDArray[np.float64]] = Memo(512)
+
+
+def _unrefined(name: str, pool: Pool) -> RefinedSignal:
+    """A signal of the pool before the first audit; read only, for all episodes of a process begin with it."""
+
+    def make() -> RefinedSignal:
+        others = [pool.signals[other] for other in sorted(pool.signals) if other != name]
+        further = np.column_stack(others) if others else None
+        return RefinedSignal(pool.signals[name], pool.domain, pool.embeddings, further)
+
+    return _made.get((pool.fingerprint, name), make)
+
+
 class Audits:
     """The audits of an episode.
 
@@ -147,13 +165,8 @@ class Audits:
         return [order[pool.domain[order] == code] for code in range(len(pool.domain_names))]
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
-        pool = self._pool
-        refined = {}
-        for name in (name for name in refined_signals(self.config, pool) if name in REFINED):
-            others = [pool.signals[other] for other in sorted(pool.signals) if other != name]
-            further = np.column_stack(others) if others else None
-            refined[name] = RefinedSignal(pool.signals[name], pool.domain, pool.embeddings, further)
-        return refined
+        names = [name for name in refined_signals(self.config, self._pool) if name in REFINED]
+        return {name: copy(_unrefined(name, self._pool)) for name in names}
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.
@@ -194,9 +207,16 @@ class Audits:
         before = len(self.known)
         for _ in range(self.config.size):
             self._look()
-        for refined in self._refined.values():
-            refined.fit(self.known, self.safe)
+        for name, refined in self._refined.items():
+            self._fit(name, refined)
         return len(self.known) - before
+
+    def _fit(self, name: str, refined: RefinedSignal) -> None:
+        # Every episode reveals the same labels: the first of a process settles what they say.
+        known, safe = np.array(self.known, np.int64), np.array(self.safe, np.bool_)
+        told = bytes_digest(known.tobytes(), safe.tobytes(), refined.coefficients.tobytes())
+        key = (self._pool.fingerprint, name, told)
+        refined.coefficients = _fitted.get(key, lambda: refined.fit(known, safe).coefficients)
 
     def _look(self) -> None:
         """At one text of the domain whose labels vary most for how many of them are known."""

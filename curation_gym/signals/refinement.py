@@ -84,9 +84,9 @@ class RefinedSignal:
                 f"ids in 0 … {len(self._offset) - 1} and as many answers are needed, actual: {rows.shape} ids and "
                 f"{truth.shape} answers"
             )
-        for code in range(len(self.coefficients)):
-            inside = self._domain[rows] == code
-            self.coefficients[code] = self._mode(rows[inside], truth[inside], self.coefficients[code])
+        inside = [self._domain[rows] == code for code in range(len(self.coefficients))]
+        modes = [self._mode(rows[own], truth[own], start) for own, start in zip(inside, self.coefficients, strict=True)]
+        self.coefficients = np.reshape(modes, self.coefficients.shape)
         return self
 
     def score(self, ids: ArrayLike | None = None) -> NDArray[np.float32]:

@@ -49,6 +49,26 @@ def test_both_signals_are_corrected_by_all_that_is_known() -> None:
         np.testing.assert_array_equal(audits(pool).score(name, np.arange(5)), pool.signals[name][:5])
 
 
+def test_what_the_same_labels_say_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, ids = (
+        make_pool(signals={name: np.random.default_rng(8).random(N) for name in ("safety", "utility")}),
+        np.arange(N),
+    )
+    first = audits(pool)
+    run(first, range(4))
+    expected = first.score("safety", ids)
+    run(first, range(4, 6))
+    with monkeypatch.context() as patched:
+        patched.delattr(RefinedSignal, "fit")
+        again = audits(pool)
+        np.testing.assert_array_equal(again.score("safety", ids), pool.signals["safety"].astype(np.float32))
+        run(again, range(4))
+    np.testing.assert_array_equal(again.score("safety", ids), expected)
+    other = audits(pool, order=1)
+    run(other, range(4))
+    assert (other.score("safety", ids) != expected).any()
+
+
 def test_every_episode_reveals_the_same_labels() -> None:
     pool = make_pool(domain=np.arange(N) // 50, split=np.tile([0, 2], N // 2))
     made, other, few = audits(pool), audits(pool, order=1), audits(pool, size=2)
