@@ -61,6 +61,8 @@ UNHEARD = (*UNWATCHED, BEST_OF_K, "raft_refined")
 """Policies that read nothing of what the model says or prefers, unless what it says corrects signals."""
 SILENT: dict[str, Any] = {"prompts": 0, "safety": None, "preferences": None}
 """Of probes that ask for neither."""
+WITHOUT_MODEL: dict[str, Any] = {"frozen": True, "refinement": None, "probes": {"every": 0, **SILENT}}
+"""Of an episode that shows, at hardly any cost, what is selected by a policy that is :data:`UNWATCHED`."""
 PROMPTS, PROMPT_TOKENS = 4000, 8
 
 
@@ -176,8 +178,14 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def kwargs_of(scenario: Scenario, policy: str, role: Role) -> dict[str, Any]:
-    """The environment's arguments in a role, without what the policy doesn't look at."""
+def kwargs_of(scenario: Scenario, policy: str, role: Role, *, model: bool = True) -> dict[str, Any]:
+    """The environment's arguments in a role, without what the policy doesn't look at.
+
+    Args:
+        scenario, policy, role: which.
+        model: whether a model is fine-tuned on what is selected; else the selection is all that counts, which is the
+            same without where the policy is :data:`UNWATCHED`.
+    """
     kwargs = scenario.kwargs_for(role)
     if policy in ONE_BY_ONE:
         kwargs |= {"hide": [*kwargs.get("hide", ()), "redundancy"]}
@@ -185,7 +193,7 @@ def kwargs_of(scenario: Scenario, policy: str, role: Role) -> dict[str, Any]:
         kwargs = merged(kwargs, {"probes": {"every": 0}, "refinement": None})
     if policy in UNHEARD and not (kwargs.get("refinement") or {}).get("safety_gain"):
         kwargs = merged(kwargs, {"probes": SILENT})
-    return kwargs
+    return kwargs if model else merged(kwargs, WITHOUT_MODEL)
 
 
 def labels_behind(core: LanguageModelSelectionVectorEnv, run: Run) -> int:

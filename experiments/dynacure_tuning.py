@@ -17,19 +17,13 @@ from curation_gym.config import validated
 from curation_gym.envs.language_model_probes import ProbesConfig, probes_of
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.rollout import make_core
-from curation_gym.scenario import Scenario, merged
+from curation_gym.scenario import Scenario
 from curation_gym.seeding import Role, seeds_for
 from experiments.dynacure_results import BASE, PRICE, SPENT, WORST
-from experiments.dynacure_runs import SILENT, act, kwargs_of, policy_for
+from experiments.dynacure_runs import act, kwargs_of, policy_for
 from experiments.study import Work, tidy
 from experiments.units import MASTER
 
-WITHOUT_MODEL: dict[str, Any] = {
-    "frozen": True,
-    "refinement": None,
-    "probes": {"every": 0, **SILENT},
-}
-"""Of an episode that shows, at hardly any cost, whether a rule spends its budget."""
 ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "pairs": 200}
 """What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""
 _MEAN, _LEAST = 1e-3, 1e-9
@@ -100,7 +94,7 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     core = make_core(scenario.env, kwargs)
     assert isinstance(core, LanguageModelSelectionVectorEnv)
     probes = validated(ProbesConfig, scenario.kwargs_for(ROLES[trials.length])["probes"], "probes")
-    numbers = _spenders(trials, kwargs) if trials.screened else iter(trials.draws)
+    numbers = _spenders(trials) if trials.screened else iter(trials.draws)
     where = (scenario.name, scenario.env, trials.policy)
     for index in islice(numbers, trials.wanted):
         draw = trials.draws[index]
@@ -112,9 +106,10 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _spenders(trials: Trials, kwargs: dict[str, Any]) -> Iterator[int]:
+def _spenders(trials: Trials) -> Iterator[int]:
     """Numbers of the trials that spend the budget."""
-    core = make_core(trials.scenario.env, merged(kwargs, WITHOUT_MODEL))
+    kwargs = kwargs_of(trials.scenario, trials.policy, ROLES[trials.length], model=False)
+    core = make_core(trials.scenario.env, kwargs)
     for index, draw in trials.draws.items():
         policy = policy_for(core, trials.policy, trials.target, index, draw)
         if act(policy, core, _seed())["tokens"] >= SPENT * core.task.budget:

@@ -29,7 +29,7 @@ from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
 from experiments import options
 from experiments.dynacure_found import Curated, Found
-from experiments.dynacure_runs import act, policy_for
+from experiments.dynacure_runs import act, kwargs_of, policy_for
 from experiments.dynacure_scenario import judged_seeds
 from experiments.report import Report
 from experiments.study import tidy
@@ -81,14 +81,15 @@ def contest(contest: Contest, out: Path) -> pd.DataFrame:
     """Who leaves out whose clean text."""
     scenario, seed = contest.scenario, contest.seed
     at = {"weights": contest.ours.weights}  # the filter reads none
+    blind: Any = make_core(scenario.env, kwargs_of(scenario, B2, "evaluation", model=False) | at)
     core: Any = make_core(scenario.env, scenario.kwargs_for("evaluation") | at)
 
-    def made(found: Found) -> Policy:
+    def made(found: Found, core: Any) -> Policy:
         return policy_for(core, found.name, found.target, seed % 2**32, found.hyperparameters)
 
-    act(made(contest.filter), core, seed)
-    ids, picked = core.choices()
-    ours = made(contest.ours)
+    act(made(contest.filter, blind), blind, seed)
+    ids, picked = blind.choices()
+    ours = made(contest.ours, core)
     watched = Watched(
         ours,
         {OURS: lambda seen: ours.predict(seen)[0]}  # its probabilities; act() asks for what it is surest of

@@ -21,7 +21,7 @@ from curation_gym.evaluation.statistics import interval, mean_curve, paired_diff
 from curation_gym.scenario import Scenario
 from experiments import figures, options
 from experiments.dynacure_found import Curated, Found
-from experiments.dynacure_runs import act, policy_for
+from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
 from experiments.dynacure_scenario import judged_seeds
 from experiments.report import Report
 from experiments.study import tidy
@@ -86,7 +86,8 @@ def main(
 def redefined_run(run: Redefined, out: Path) -> pd.DataFrame:
     """What is selected, by the new definition."""
     scenario, policy = run.scenario, run.policy
-    core = make_core(scenario.env, scenario.kwargs_for("evaluation") | {"weights": policy.weights})
+    kwargs = kwargs_of(scenario, policy.name, "evaluation", model=policy.name not in UNWATCHED)
+    core = make_core(scenario.env, kwargs | {"weights": policy.weights})
     act(policy_for(core, policy.name, policy.target, run.seed % 2**32, policy.hyperparameters), core, run.seed)
     ids, picked = core.choices()  # type: ignore[attr-defined]
     unsafe = core.pool.hidden["severity"][ids] >= NEW  # type: ignore[attr-defined]

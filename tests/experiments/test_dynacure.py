@@ -39,7 +39,7 @@ from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
-from experiments.dynacure_runs import act, kwargs_of, policy_for
+from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
 from experiments.dynacure_scenario import scenario_of
 from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
 from experiments.study import Failure, Study, StudyError, _do
@@ -187,6 +187,8 @@ def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
     ("name", "target"),
     [
         ("raft_refined", "baselines.raft:RefinedRaft"),
+        ("raft", "baselines.raft:PacedRaft"),
+        ("static_filter", "baselines.static_filter:ClassifierFilter"),
         ("domain_rule", "baselines.domain_rule:DomainRule"),
         ("label_clean", "baselines.domain_rule:LabelClean"),
     ],
@@ -195,14 +197,15 @@ def test_what_a_policy_does_not_read_is_not_computed_and_it_selects_the_same(
     small: Path, name: str, target: str
 ) -> None:
     scenario = changed(scenario_of("small", str(small)), Change({"refinement": {"gain": 5.0}}))
-    watched, own = (
-        make_core(scenario.env, kwargs)
-        for kwargs in (scenario.kwargs_for("evaluation"), kwargs_of(scenario, name, "evaluation"))
-    )
-    for core in (watched, own):
+    some = [scenario.kwargs_for("evaluation"), kwargs_of(scenario, name, "evaluation")]
+    if name in UNWATCHED:
+        some.append(kwargs_of(scenario, name, "evaluation", model=False))
+    watched, own, *blind = (make_core(scenario.env, kwargs) for kwargs in some)
+    for core in (watched, own, *blind):
         act(policy_for(core, name, target, 0, {}), core, seed=3)
-    for expected, found in zip(watched.choices(), own.choices(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+        for expected, found in zip(watched.choices(), core.choices(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert not any(core.learners[0].updates for core in blind)
     weights, same = (core.learners[0].model.state_dict() for core in (watched, own))
     assert all(torch.equal(weights[key], same[key]) for key in weights)
     assert watched.learners[0].updates > 2
