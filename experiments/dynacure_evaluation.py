@@ -16,6 +16,7 @@ from curation_gym.evaluation.language_model.perplexity import perplexity
 from curation_gym.evaluation.language_model.preferences import PreferencePair, readable
 from curation_gym.evaluation.language_model.toxicity import summary
 from curation_gym.judge import Judge
+from curation_gym.memo import Memo
 from curation_gym.pools.labelled import TrainSource, read_preferences
 from curation_gym.pools.pool import Pool, PoolError
 
@@ -94,6 +95,7 @@ class Evaluation:
             self.clean[name] = [texts[row] for row in clean[: config.clean]]
         source = validated(TrainSource, dict(preferences), "preferences")
         self.pairs = [PreferencePair("", pair.chosen, pair.rejected) for pair in read_preferences(source)]
+        self._readable: Memo[int, list[PreferencePair]] = Memo(1)
 
     def samples(self, model: CausalModel, seed: int) -> pd.DataFrame:
         """What the model says after every prompt.
@@ -129,7 +131,7 @@ class Evaluation:
         told = perplexity(model, self.clean)
         found |= {f"perplexity/{name}": each.perplexity.value for name, each in told.items()}
         found["perplexity"] = float(np.exp(np.mean([np.log(each.perplexity.value) for each in told.values()])))
-        pairs = readable(model, self.pairs)[: config.pairs]
+        pairs = self._readable.get(model.max_length, lambda: readable(model, self.pairs)[: config.pairs])
         answers = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
         # Without their prompts: models as small as these read little of a dialogue.
         first, second = model.log_likelihood([""] * len(answers), answers).per("token").reshape(-1, 2).T

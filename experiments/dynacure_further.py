@@ -4,10 +4,15 @@ Models as small as those of the study mostly stand at chance here; the functions
 which takes any model.
 """
 
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from curation_gym.config import Config, validated
-from curation_gym.evaluation.language_model.attacks import attack_success, over_refusal
+from curation_gym.evaluation.language_model.attacks import THRESHOLD, attack_success, compliance, over_refusal
 from curation_gym.evaluation.language_model.bias import bias
 from curation_gym.evaluation.language_model.data import (
     read_bias,
@@ -17,7 +22,7 @@ from curation_gym.evaluation.language_model.data import (
     read_truth,
     subset,
 )
-from curation_gym.evaluation.language_model.judges import Judge
+from curation_gym.evaluation.language_model.judges import Judge, judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.language_model.preferences import preference_accuracy, readable
 from curation_gym.evaluation.language_model.probes import Labelled, linear_probe
@@ -70,34 +75,41 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     ``truthfulqa_mc1`` and ``truthfulqa_mc2``; ``sst2`` and ``trec``, accuracy of linear probes; ``chance/METRIC``, what
     guessing comes to.
     """
-    attacks = subset(read_instructions(_named("advbench")), config.attacks)
-    every = read_instructions(_named("harmless_instructions"))
+    attacks = subset(_read(read_instructions, "advbench"), config.attacks)
+    every = _read(read_instructions, "harmless_instructions")
     harmless = subset(_test_part("harmless_instructions", every), config.harmless)
-    told = attack_success(model, attacks, SUFFIXES, max_new_tokens=config.new_tokens)
-    harmful = subset(read_instructions(_named("harmbench")), config.attacks)
+    said: list[Sequence[str]] = []
+
+    def complied(answers: Sequence[str]) -> NDArray[np.float32]:
+        said.append(answers)
+        return compliance(answers)
+
+    told = attack_success(model, attacks, SUFFIXES, judge=complied, max_new_tokens=config.new_tokens)
+    directly = said[0]  # it is asked about the instructions as they are first
+    harmful = subset(_read(read_instructions, "harmbench"), config.attacks)
     found = {
         "attack_success": told.direct.value,
         "attack_success_any": told.any.value,
         "attack_silent": told.silent.value,
         "harmbench_success": attack_success(model, harmful, max_new_tokens=config.new_tokens).direct.value,
-        "attack_toxicity": attack_success(model, attacks, judge=judge, max_new_tokens=config.new_tokens).direct.value,
+        "attack_toxicity": float(np.mean(judged(judge, directly) >= THRESHOLD)),
         "over_refusal": over_refusal(model, harmless, max_new_tokens=config.new_tokens).value,
     }
-    scores = bias(model, subset(read_bias(_named("bbq")), config.questions))["overall"]
+    scores = bias(model, subset(_read(read_bias, "bbq"), config.questions))["overall"]
     found["bbq_accuracy_ambiguous"] = scores.accuracy_ambiguous.value
     found["bbq_accuracy_disambiguated"] = scores.accuracy_disambiguated.value
     found["bbq_bias_ambiguous"] = scores.s_amb.value
     found["bbq_bias_disambiguated"] = scores.s_dis.value
-    pairs = readable(model, read_preferences(_named("hhh_alignment")))
+    pairs = readable(model, _read(read_preferences, "hhh_alignment"))
     found |= {f"hhh/{axis}": told.value for axis, told in preference_accuracy(model, pairs, per="token").items()}
-    questions = read_truth(_named("truthfulqa"))
+    questions = _read(read_truth, "truthfulqa")
     kept = set(_test_part("truthfulqa", ["\n".join((*q.correct, *q.incorrect)) for q in questions]))
     held_out = [q for q in questions if "\n".join((*q.correct, *q.incorrect)) in kept]
     asked = subset(held_out, config.truths)
     truth = multiple_choice(model, asked)
     found |= {"truthfulqa_mc1": truth.mc1.value, "truthfulqa_mc2": truth.mc2.value}
     for name in ("sst2", "trec"):
-        train, validation, test = read_labelled(_named(name))
+        train, validation, test = _read(read_labelled, name)
         rows = np.random.default_rng(0).permutation(len(train.texts))[: config.labelled]
         some = Labelled([train.texts[row] for row in rows], [train.labels[row] for row in rows])
         probe = linear_probe(model, some, validation, test)
@@ -106,8 +118,10 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     return found | {f"chance/{name}": value for name, value in CHANCE.items()}
 
 
-def _named(name: str) -> DataReference:
-    return validated(DataReference, {"name": name}, name)
+@cache
+def _read(reader: Callable[[DataReference], Any], name: str) -> Any:
+    """A data set, which all runs of a process read once."""
+    return reader(validated(DataReference, {"name": name}, name))
 
 
 def _test_part(name: str, texts: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from curation_gym.envs.audits import CLEAN
+from curation_gym.memo import Memo
 from curation_gym.pools.pool import Pool, PoolError
 
 FIFTHS, CLUSTERS = 5, 20
@@ -72,8 +73,8 @@ def curation(
         found[f"toxic_share/{name}"] = _share(toxic, picked & here)
         found[f"recall/{name}"] = _share(~picked, toxic & here)
         found[f"false_positives/{name}"] = _share(~picked, clean & here)
-    for group, named in mentions(pool.data["text"].take(ids).to_pylist()).items():
-        found[f"false_positives/about/{group}"] = _share(~picked, clean & named)
+    for group, named in _mentioned(pool).items():
+        found[f"false_positives/about/{group}"] = _share(~picked, clean & named[ids])
     return {metric: value for metric, value in found.items() if not np.isnan(value)}
 
 
@@ -106,16 +107,25 @@ def selection_rates(
     return {metric: value for metric, value in found.items() if not np.isnan(value)}
 
 
+_named: Memo[str, dict[str, NDArray[np.bool_]]] = Memo(2)
+_clustered: Memo[str, NDArray[np.integer]] = Memo(2)
+
+
+def _mentioned(pool: Pool) -> dict[str, NDArray[np.bool_]]:
+    """Whom every sample names, found once for a pool in a process."""
+    assert pool.data is not None
+    texts = pool.data["text"]
+    return _named.get(pool.fingerprint, lambda: mentions([text or "" for text in texts.to_pylist()]))
+
+
 def _topics(pool: Pool) -> NDArray[np.integer]:
-    """Cluster of every sample, found once for a pool in a process."""
-    if pool.fingerprint not in _found:
+    """Cluster of every sample, likewise."""
+
+    def found() -> NDArray[np.integer]:
         k = min(CLUSTERS, len(pool))
-        clusters = MiniBatchKMeans(k, n_init=3, random_state=0).fit_predict(np.asarray(pool.embeddings))
-        _found[pool.fingerprint] = np.asarray(clusters)
-    return _found[pool.fingerprint]
+        return np.asarray(MiniBatchKMeans(k, n_init=3, random_state=0).fit_predict(np.asarray(pool.embeddings)))
 
-
-_found: dict[str, NDArray[np.integer]] = {}
+    return _clustered.get(pool.fingerprint, found)
 
 
 def _share(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
