@@ -40,7 +40,7 @@ B2, OURS, LABELS = "static_filter", "dynacure", "labels"
 AT_RECALL = ", at equal recall"
 _HALVINGS = 30
 SHOWN = ("worth", "refined_safety")
-"""Columns of the observation to rank by, too."""
+"""Columns of the observation to rank by, too, where it has them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,11 @@ def contest(contest: Contest, out: Path) -> pd.DataFrame:
     watched = Watched(
         ours,
         {OURS: lambda seen: ours.predict(seen)[0]}  # its probabilities; act() asks for what it is surest of
-        | {name: lambda seen, name=name: core.task.read(seen, name) for name in SHOWN},  # type: ignore[misc]
+        | {
+            name: lambda seen, name=name: core.task.read(seen, name)  # type: ignore[misc]
+            for name in SHOWN
+            if name in core.task.item_features
+        },
     )
     act(watched, core, seed)
     steps = min(len(ids), len(watched.seen[OURS]))  # one of them may have spent its budget earlier

@@ -24,7 +24,7 @@ from experiments.dynacure_found import Curated, Found
 from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
 from experiments.dynacure_scenario import judged_seeds
 from experiments.report import Report
-from experiments.study import tidy
+from experiments.study import StudyError, tidy
 from experiments.umc_report import shown
 from experiments.units import Entrant, train
 
@@ -57,6 +57,12 @@ def main(
     """Change the definition of safe in the middle, and watch."""
     with options.exits():
         curated = Curated(study)
+        for scenario in curated.scenarios:
+            if any(scenario.kwargs_for(role).get("refinement") is None for role in ("training", "evaluation")):
+                raise StudyError(
+                    f"{study} curated {scenario.name} without refinement, whose audits alone tell of a new definition; "
+                    "name a study of a scenario that has it"
+                )
         judged_on = judged_seeds(seeds or (QUICK_SEEDS if quick else SEEDS))
         more = {"unsafe_from": [OLD, NEW], "after": AFTER}
         own = curated.study_of(

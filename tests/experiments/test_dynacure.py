@@ -1,5 +1,6 @@
 """The study of curated fine-tuning: its parts against what they say, and a small whole."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from experiments.by_hand import Rule
 from experiments.changes import AS_WRITTEN, Change, changed
 from experiments.dynacure import POINTS, WEIGHTS
 from experiments.dynacure_evaluation import EvaluationConfig
+from experiments.dynacure_found import Found
 from experiments.dynacure_report import FURTHER
 from experiments.dynacure_reward import Reward
 from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
@@ -395,6 +397,20 @@ def _rank_anew(study: Path, out: Path) -> None:
     assert (at_tokens["tokens"] <= wide.loc["static_filter", "tokens"]).all()
     assert (at_recall["recall"] >= wide.loc["static_filter", "recall"] - 1e-9).all()
     assert "÷ static_filter" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_studies_of_a_scenario_without_refinement(small: Path, tmp_path: Path) -> None:
+    scenario = changed(scenario_of("small", str(small)), Change({"refinement": None}))
+    config = {"scenarios": [scenario.model_dump(mode="json")], "points": {}, "tuning": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"config": config}))
+    told = CliRunner().invoke(_app(redefinition.main), [str(tmp_path), "--out", str(tmp_path / "out")])
+    assert told.exit_code == 2
+    assert "curated small without refinement" in told.output
+    static = Found("static_filter", "baselines.static_filter:ClassifierFilter", {}, {})
+    ours = Found("dynacure", "baselines.raft:RefinedRaft", {"safety": 0.9, "utility": 0.1}, {})
+    rows = false_positives.contest(false_positives.Contest(scenario, static, ours, 3), tmp_path)
+    rankings = {name.removesuffix(false_positives.AT_RECALL) for name in rows["policy"]}
+    assert rankings == {"static_filter", "dynacure", "worth", "labels"}, "nothing is refined"
 
 
 def test_what_a_model_says_is_rewarded_by_all_heads_and_read_once(
