@@ -15,7 +15,8 @@ class TransformerScorer:
     """The probability that a text classifier gives to one of its labels.
 
     Classes that exclude one another are scored by softmax, labels that may hold together by sigmoid, as the model's
-    ``problem_type`` says; where it says nothing, a single label is scored by sigmoid and several by softmax.
+    ``problem_type`` says; where it says nothing, a single label is scored by sigmoid and several by softmax. A blank
+    text without any token, as a model may say it, is read as the token at which texts begin or end.
     Detoxify's ``unitary/toxic-bert`` (Hanu and Unitary, 2020) is multi-label; one of its labels is ``toxic``.
 
     Args:
@@ -68,11 +69,17 @@ class TransformerScorer:
         """Score texts: float32 (n,) in [0, 1].
 
         Raises:
-            ModelError: for a text without any token, or a score that isn't a number.
+            ModelError: for a text without any token, where the tokenizer has none at which texts begin or end; for a
+                score that isn't a number.
         """
         scores = np.empty(len(texts), np.float32)
+        silent = {row for row, text in enumerate(texts) if not text.strip() and not self._tokenizer(text)["input_ids"]}
+        if silent:
+            # By itself: where the same token pads, classifiers made from causal models tell it from padding by place.
+            mark = self._tokenizer.bos_token or self._tokenizer.eos_token or ""
+            scores[list(silent)] = self._probabilities([mark]).item()
         # Texts of similar length in a batch leave little padding.
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        order = sorted((row for row in range(len(texts)) if row not in silent), key=lambda row: len(texts[row]))
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             scores[rows] = self._probabilities([texts[row] for row in rows]).cpu().numpy()

@@ -71,6 +71,25 @@ def test_batches_padding_and_order_change_nothing(tmp_path: Path) -> None:
     assert TransformerScorer(where, 0)([]).shape == (0,)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_what_a_model_leaves_unsaid_is_read_as_the_end_of_text(tmp_path: Path, side: str) -> None:
+    """By a classifier made from a causal model: its tokenizer adds nothing, and pads by the same token."""
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    marks = {"unk_token": "[UNK]", "eos_token": "[PAD]", "padding_side": side}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks).save_pretrained(tmp_path)
+    sizes = {"n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2, "initializer_range": 1.0}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.GPT2Config(vocab_size=len(WORDS), **sizes, num_labels=2)
+        transformers.GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    scorer = TransformerScorer(str(tmp_path), 1)
+    scores = scorer(["good thing bad", "", "bad", " "])
+    assert scores[1] == scores[3] == scorer(["[PAD]"])[0]
+    np.testing.assert_allclose(scores[[0, 2]], scorer(["good thing bad", "bad"]), atol=1e-6)
+    assert len(set(scores.tolist())) == 3
+
+
 def test_long_texts_are_cut(tmp_path: Path) -> None:
     where = save(tmp_path, initializer_range=1.0)
     long = "bad good " * 40
