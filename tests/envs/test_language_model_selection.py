@@ -403,6 +403,25 @@ def test_an_empty_choice_costs_nothing_and_pays_nothing(model: str) -> None:
     assert info["perplexity"][0] == pytest.approx(np.exp(info["loss"][0])), "of the clean texts, before any update"
 
 
+def test_batches_without_a_finite_loss_are_told_and_change_nothing(model: str) -> None:
+    env, everything = make(model), np.ones((1, N_ITEMS), np.float32)
+    env.reset(seed=0)
+    learner = env.learners[0]
+    before = learner.state()["model"]
+    head = learner.model.get_output_embeddings()
+    broken = head.register_forward_hook(lambda module, inputs, out: out * np.nan if learner.model.training else out)
+    _, reward, _, _, info = env.step(everything)
+    broken.remove()
+    assert info["skipped"][0] == info["tokens"][0] // (TUNING["block"] * TUNING["batch_size"]) > 0
+    assert all(torch.equal(before[name], after) for name, after in learner.model.state_dict().items())
+    assert np.isfinite([reward[0], info["loss"][0]]).all()
+    *_, later = env.step(everything)
+    assert later["skipped"][0] == info["skipped"][0], "all of the episode's"
+    assert learner.updates > 0
+    env.reset(seed=0)
+    assert learner.skipped == 0
+
+
 def test_it_ends_when_nothing_can_be_paid(model: str) -> None:
     infos, _ = run(make(model, budget=30), seed=1, p=1.0)
     assert len(infos) < HORIZON

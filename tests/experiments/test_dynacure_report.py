@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 
 from experiments.dynacure_evaluation import by_other
-from experiments.dynacure_report import add_missing, headline, hypervolumes, reductions, settled, standing_at, who
+from experiments.dynacure_report import (
+    add_corpus,
+    add_missing,
+    headline,
+    hypervolumes,
+    reductions,
+    settled,
+    standing_at,
+    who,
+)
 from experiments.dynacure_results import WORST, CorpusResults
 from experiments.report import Report
 from experiments.study import tidy
@@ -81,6 +90,18 @@ def test_a_policy_stands_at_the_point_whose_choice_does_the_same() -> None:
     assert free == {"none": "none@safety 0.7", "dynacure": "dynacure@no domain pays", "raft": "raft@safety 0.6"}
     assert standing_at(r, chosen, "safety 0.9")["raft"] == "raft@safety 0.7"
     assert list(settled(r, chosen)["policy"]) == [*r.points["dynacure"], *r.points["raft"]], "each once"
+
+
+def test_batches_that_were_no_update_are_told() -> None:
+    def told(skipped: float) -> str:
+        rows = judged("none@safety 0.7", [0.4, 0.5], [100, 120], budget_spent=1.0, skipped=0.0)
+        rows += judged("raft@safety 0.7", [0.3, 0.3], [100, 120], budget_spent=1.0, skipped=skipped)
+        report = Report("t")
+        add_corpus(report, pd.DataFrame(rows), "c", {})
+        return report.markdown()
+
+    assert "Batches without a finite loss, which were no update: raft@safety 0.7 (6)." in told(3.0)
+    assert "finite loss" not in told(0.0)
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:
