@@ -1,14 +1,14 @@
 """Reward refinement: signals are corrected by what people say of a few texts, and by what the model says and loses."""
 
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.special import expit, logit
 
-from curation_gym.config import Config, ConfigError
+from curation_gym.config import Config, ConfigError, Many
 from curation_gym.memo import Memo
 from curation_gym.pools.corpus_sources import CLASSES
 from curation_gym.pools.pool import Pool
@@ -16,8 +16,9 @@ from curation_gym.pools.storage import bytes_digest
 from curation_gym.signals.refinement import RefinedSignal
 
 CLEAN = CLASSES.index("clean")
-REFINED = ("safety", "alignment")
-"""The signals that audits correct: what people call toxic is neither safe nor aligned."""
+Refinable = Literal["safety", "alignment"]
+REFINED: tuple[Refinable, ...] = ("safety", "alignment")
+"""The signals that audits may correct: what people call toxic is neither safe nor aligned."""
 SAFETY, UTILITY = "safety", "utility"
 _CLIP = 1e-3  # how sure a signal can be before it is corrected
 MOST_RISE = 2.0
@@ -42,12 +43,15 @@ class RedefinitionConfig(Config):
 class RefinementConfig(Config):
     """How signals are corrected while curating.
 
-    Audits correct safety and alignment, see :class:`RefinedSignal`. Probes of the model correct utility: where its
-    clean text has become harder to the model than that of the other domains, a domain's texts are worth more, and the
-    more so the longer that lasts (proportional-integral control of the constraint that no domain loses more than
-    another: Stooke et al., "Responsive Safety in Reinforcement Learning by PID Lagrangian Methods", ICML 2020). They
-    correct safety, too: where the model's continuations are more toxic than in other domains, a domain's texts count as
-    less safe.
+    Audits correct ``signals``, see :class:`RefinedSignal`, all by the same question: whether people call a text safe.
+    After many audits alignment is a second classifier of that; where it is to stay what its own classifier says, let
+    audits correct safety alone.
+
+    Probes of the model correct utility: where its clean text has become harder to the model than that of the other
+    domains, a domain's texts are worth more, and the more so the longer that lasts (proportional-integral control of
+    the constraint that no domain loses more than another: Stooke et al., "Responsive Safety in Reinforcement Learning
+    by PID Lagrangian Methods", ICML 2020). They correct safety, too: where the model's continuations are more toxic
+    than in other domains, a domain's texts count as less safe.
 
     People look at the same texts of the split in the same order in every episode: so all the episodes in which a policy
     is trained reveal no more labels than the longest of them. The next text is of the domain in which it tells most:
@@ -57,6 +61,7 @@ class RefinementConfig(Config):
     Attributes:
         every: steps between audits.
         size: texts, the next ones, whose human label is revealed.
+        signals: that audits correct, of safety and alignment, as far as the pool has them.
         order: seed of the order of each domain's texts.
         unsafe_from: severity from which a text is unsafe, in (0, 1]; None: as the hidden label says.
         redefined: a change of that in the course of an episode.
@@ -69,6 +74,7 @@ class RefinementConfig(Config):
 
     every: int = Field(default=5, ge=1)
     size: int = Field(default=8, ge=1)
+    signals: Many[Refinable] = Field(default=REFINED, min_length=1)
     order: int = Field(default=0, ge=0)
     unsafe_from: float | None = Field(default=None, gt=0, le=1)
     redefined: RedefinitionConfig | None = None
@@ -80,6 +86,8 @@ class RefinementConfig(Config):
     def _definitions(self) -> "RefinementConfig":
         if self.redefined is not None and self.unsafe_from is None:
             raise ValueError("redefined needs unsafe_from, the definition before it")
+        if self.safety_gain and SAFETY not in self.signals:
+            raise ValueError("safety_gain corrects safety, so signals must name it")
         return self
 
     def at(self, done: float) -> float | None:
@@ -96,10 +104,10 @@ def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
     """
     if config is None:
         return []
-    names = [name for name in REFINED if name in pool.signals]
+    names: list[str] = [name for name in REFINED if name in config.signals and name in pool.signals]
     if "label" not in pool.hidden or not names:
         raise ConfigError(
-            f"refinement corrects {' and '.join(REFINED)} by hidden labels; the pool needs them: {pool!r}"
+            f"refinement corrects {' and '.join(config.signals)} by hidden labels; the pool needs them: {pool!r}"
         )
     if config.unsafe_from is not None and "severity" not in pool.hidden:
         raise ConfigError(f"refinement.unsafe_from needs the hidden column 'severity'; the pool has none: {pool!r}")

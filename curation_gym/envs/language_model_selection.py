@@ -351,11 +351,12 @@ class LanguageModelSelectionEnv(CurationEnv):
     What scores samples of the model knows, beside its sources, the texts of which people were asked whether they are
     clean, see :class:`ProbesConfig`: of a corpus that its sources aren't like, it would know little else.
 
-    With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment
-    (:class:`curation_gym.signals.refinement.RefinedSignal`) in observation and composite; the pool keeps its own. They
-    are of the same texts in every episode. With its ``gain``, probes of the model correct utility, which is then in
-    [−2, 3]: texts of domains that it reads worse are worth more, the longer the more with ``carry``. With its
-    ``safety_gain``, they correct safety: texts of domains where what the model says is more toxic count as less safe.
+    With ``refinement``, the human labels of some texts are revealed every few steps, and correct safety and alignment,
+    or one of them (:class:`curation_gym.signals.refinement.RefinedSignal`), in observation and composite; the pool
+    keeps its own. They are of the same texts in every episode. With its ``gain``, probes of the model correct utility,
+    which is then in [−2, 3]: texts of domains that it reads worse are worth more, the longer the more with ``carry``.
+    With its ``safety_gain``, they correct safety: texts of domains where what the model says is more toxic count as
+    less safe.
     With ``drawn_weights``, every episode has other weights, uniform over all that are convex: a policy learns all
     trade-offs at once, and is told by the context which one is asked for. With
     ``vector_reward``, the reward is component of the composite + λ · component of model_value, one for each of

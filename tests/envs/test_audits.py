@@ -49,6 +49,17 @@ def test_both_signals_are_corrected_by_all_that_is_known() -> None:
         np.testing.assert_array_equal(audits(pool).score(name, np.arange(5)), pool.signals[name][:5])
 
 
+def test_audits_may_leave_alignment_to_its_own_classifier() -> None:
+    pool, ids = make_pool(), np.arange(N)
+    both, one = audits(pool), audits(pool, signals=["safety"])
+    for made in (both, one):
+        run(made, range(3))
+    np.testing.assert_array_equal(one.score("safety", ids), both.score("safety", ids))
+    assert one.known == both.known
+    assert refined_signals(one.config, pool) == ["safety"]
+    assert refined_signals(audits(pool, signals=["safety"], gain=1.0).config, pool) == ["safety", "utility"]
+
+
 def test_what_the_same_labels_say_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, ids = (
         make_pool(signals={name: np.random.default_rng(8).random(N) for name in ("safety", "utility")}),
@@ -166,6 +177,13 @@ def test_what_was_pickled_goes_on_alike(tmp_path: Any) -> None:
 def test_what_cannot_be_audited_is_refused() -> None:
     with pytest.raises(ConfigError, match="redefined needs unsafe_from"):
         validated(RefinementConfig, {"redefined": {"unsafe_from": 0.5}}, "refinement")
+    for signals in ([], ["utility"]):
+        with pytest.raises(ConfigError, match=r"refinement: .*signals"):
+            validated(RefinementConfig, {"signals": signals}, "refinement")
+    with pytest.raises(ConfigError, match="signals must name it"):
+        validated(RefinementConfig, {"signals": ["alignment"], "safety_gain": 1.0}, "refinement")
+    with pytest.raises(ConfigError, match="corrects alignment by hidden labels"):
+        audits(make_pool(signals={"safety": np.zeros(N)}), signals=["alignment"])
     with pytest.raises(ConfigError, match="hidden column 'severity'"):
         audits(make_pool(hidden={"label": np.zeros(N, int)}), unsafe_from=0.5)
     with pytest.raises(ConfigError, match="corrects safety and alignment by hidden labels"):

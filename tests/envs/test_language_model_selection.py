@@ -209,6 +209,19 @@ def test_audits_correct_the_signal_in_observation_and_reward(model: str) -> None
     assert env._audits[0].known == []
 
 
+def test_what_audits_leave_alone_is_seen_and_paid_as_the_pool_has_it(model: str) -> None:
+    env = make(model, refinement={"every": 1, "size": 4, "signals": ["safety"]})
+    assert "refined_safety" in env.item_features
+    assert "refined_alignment" not in env.item_features
+    env.reset(seed=2)
+    for _ in range(2):
+        *_, info = env.step(np.full((1, N_ITEMS), 0.5, np.float32))
+    chosen = env._plan[0, 1][env._shown_pick[0]]
+    price = env.document_tokens[chosen]
+    assert info["alignment"][0] == pytest.approx(price @ POOL.signals["alignment"][chosen] / BUDGET, rel=1e-5)
+    assert info["safety"][0] != pytest.approx(price @ POOL.signals["safety"][chosen] / BUDGET, rel=1e-3)
+
+
 def test_worth_is_what_a_token_adds_to_the_composite(model: str) -> None:
     env = make(model, 2, refinement={"every": 1, "size": 4}, drawn_weights=True)
     env.reset(seed=2)
