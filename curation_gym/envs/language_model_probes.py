@@ -11,7 +11,7 @@ from curation_gym.config import Config, ConfigError
 from curation_gym.envs.audits import CLEAN, called_safe
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
-from curation_gym.learners.documents import documents_of, tokenizer_identity
+from curation_gym.learners.documents import tokenized, tokenizer_identity
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.memo import Memo
 from curation_gym.pools.labelled import Example, Preference, TrainSource, read_preferences
@@ -130,7 +130,7 @@ class Probes:
         rng = np.random.default_rng(config.seed)
         ids = rng.permutation(pool.ids("validation"))
         texts = pool.data["text"].take(ids).to_pylist()
-        read = documents_of(pool, learner)
+        read = tokenized(pool, learner)
         documents = [read[index] for index in ids]
         long_enough = [row for row, tokens in enumerate(documents) if len(tokens) > config.prompt_tokens]
         if len(long_enough) < config.prompts:

@@ -14,7 +14,7 @@ from curation_gym.envs.base import Arrays, CurationEnv, Rows
 from curation_gym.envs.language_model_probes import Probe, ProbesConfig, probes_of
 from curation_gym.envs.selection import SelectionConfig, SelectionInfo, SelectionVectorEnv, Weights
 from curation_gym.learners.base_model import model_of
-from curation_gym.learners.documents import documents_of
+from curation_gym.learners.documents import tokenized
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.pools.build import PoolSource
@@ -111,7 +111,7 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
     def _read_pool(self) -> None:
         """What the pool, the model's tokenizer and the configuration decide."""
         first = self.learners[0]
-        self.documents = documents_of(self.pool, first)
+        self.documents = tokenized(self.pool, first)
         self.document_tokens = np.array([len(document) + 1 for document in self.documents])
         self._cheapest = int(self.document_tokens[self.pool.ids(self.config.split)].min())
         refinement = self.config.refinement

@@ -13,7 +13,7 @@ from curation_gym.pools.storage import bytes_digest
 _read: Memo[tuple[str, str], list[NDArray[np.int32]]] = Memo(2)
 
 
-def documents_of(pool: Pool, learner: LanguageModelLearner) -> list[NDArray[np.int32]]:
+def tokenized(pool: Pool, learner: LanguageModelLearner) -> list[NDArray[np.int32]]:
     """Token ids of every text of the pool, without the end-of-text token; read-only, for learners share them."""
 
     def read() -> list[NDArray[np.int32]]:
