@@ -5,10 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import pandas as pd
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
+from rich.table import Table
 
 T = TypeVar("T")
 console = Console()
@@ -17,6 +20,16 @@ console = Console()
 def say(message: str) -> None:
     """Print one line of rich markup; long lines (paths) aren't broken."""
     console.print(message, highlight=False, soft_wrap=True)
+
+
+def print_table(frame: pd.DataFrame, title: str = "") -> None:
+    """Print a table, its first column to the left; what a narrow terminal doesn't hold is folded, not cut."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    for index, column in enumerate(frame.columns):
+        table.add_column(str(column), justify="right" if index else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
 
 
 def progress(items: Sequence[T], description: str) -> Iterable[T]:

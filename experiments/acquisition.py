@@ -26,11 +26,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import typer
-from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from curation_gym.console import console, say
+from curation_gym.console import print_table, say
 from curation_gym.evaluation.statistics import area_under_curve, interval, paired_difference
 from curation_gym.seeding import seeds_for
 from experiments import options
@@ -219,10 +218,7 @@ def main(
         report = Report("Acquisition").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
         for title, table in tables.items():
             report.add_heading(title).add_table(table)
-            shown = Table(*table.columns, title=title)
-            for row in table.itertuples(index=False):
-                shown.add_row(*row)
-            console.print(shown)
+            print_table(table, title)
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)
 

@@ -14,10 +14,9 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
-from curation_gym.console import console, say
+from curation_gym.console import print_table, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.learners.linear import LinearLearner
@@ -48,7 +47,6 @@ def main(
         study = Study("annotation_round", config, label="round", seeds=[0], step_unit=units, out=out, overwrite=True)
         pool = clusters(**{k: v for k, v in size.items() if k != "labels"})
         rows, lines = [], []
-        table = Table(*COLUMNS)
         for limit, weight in limits:
             seconds, ours, converged = measure(pool, size["labels"], limit, weight)
             told = {"seconds": seconds, "test_accuracy": ours, "test_accuracy_converged": converged}
@@ -57,9 +55,8 @@ def main(
             points = f"{100 * (ours - converged):+.2f}"
             cells = (str(limit), weight or "as they come", f"{seconds:.2f}", f"{ours:.4f}", f"{converged:.4f}", points)
             lines.append(dict(zip(COLUMNS, cells, strict=True)))
-            table.add_row(*cells)
         status = study.finish(pd.DataFrame(rows).assign(study="annotation_round"))
-        console.print(table)
+        print_table(pd.DataFrame(lines))
         report = Report("A round of annotation").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
     raise typer.Exit(status)

@@ -4,10 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
+from curation_gym.console import print_table
 from curation_gym.evaluation.statistics import (
     Estimate,
     Scores,
@@ -90,16 +88,10 @@ def _training_runs(trained: list[str], runs: int) -> str:
     return f"Trained {runs} times: {', '.join(trained)}. The episodes are dealt out to the training runs."
 
 
-def print_headline(board: Leaderboard, console: Console) -> None:
+def print_headline(board: Leaderboard) -> None:
     """The task tables on a terminal."""
     for task in board.tasks:
-        frame = task.table().iloc[:, :3]  # what fits into 80 columns
-        table = Table(title=task.scenario.name, title_justify="left", box=SIMPLE_HEAD)
-        for index, column in enumerate(frame.columns):
-            table.add_column(column, justify="right" if index else "left", overflow="fold")
-        for row in frame.itertuples(index=False):
-            table.add_row(*row)
-        console.print(table)
+        print_table(task.table().iloc[:, :3], task.scenario.name)  # what fits into 80 columns
 
 
 def _overall(page: Report, board: Leaderboard, color: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from baselines.tuning import search_space
 from curation_gym.config import ConfigError
-from curation_gym.console import console, say
+from curation_gym.console import say
 from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
@@ -150,7 +150,7 @@ def compare(
         page.add_heading("What to try next").add_code(next_steps)
     if track:
         _track(study, board)
-    print_headline(board, console)
+    print_headline(board)
     say(f"report: {page.write(study.out)}")
     return status
 

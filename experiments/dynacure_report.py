@@ -4,10 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from curation_gym.console import console
+from curation_gym.console import print_table
 from curation_gym.evaluation.statistics import interval, paired_difference
 from experiments.dynacure_evaluation import BY_OTHER, by_other
 from experiments.dynacure_figures import preferences_plot, trade_off_plot
@@ -289,11 +287,4 @@ def print_headline(results: pd.DataFrame) -> None:
     for corpus, rows in results.groupby("scenario", sort=False):
         r = CorpusResults(rows)
         if r.seeds:
-            _print(str(corpus), hypervolumes(r))
-
-
-def _print(title: str, frame: pd.DataFrame) -> None:
-    table = Table(*map(str, frame.columns), title=title, box=SIMPLE_HEAD)
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
+            print_table(hypervolumes(r), str(corpus))

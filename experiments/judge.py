@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 import typer
-from rich.table import Table
 
 from curation_gym.config import validated
+from curation_gym.console import print_table
 from curation_gym.judge import LEAST_AUC, DomainCard
 from curation_gym.judge_training import JudgeConfig, logistic, measured, read_material, train_judge
 from curation_gym.signals.classifiers import ngrams
@@ -25,7 +25,7 @@ from curation_gym.signals.encoders import hashed_tfidf
 from experiments import options
 from experiments.corpora import JUDGE
 from experiments.report import Report
-from experiments.study import Study, console, say, tidy
+from experiments.study import Study, say, tidy
 
 THE_JUDGE = "judge"
 SOURCES = {
@@ -135,10 +135,7 @@ def main(
         if len(results):
             found = table(results[results["metric"].str.startswith("auc")])
             report.add_table(found, "AUC within each domain, with its 95 % interval by bootstrap.")
-            shown = Table(*found.columns)
-            for row in found.itertuples(index=False):
-                shown.add_row(*row)
-            console.print(shown)
+            print_table(found)
             sizes = results[(results["policy"] == THE_JUDGE) & (results["metric"] == "toxic_share")]
             held = sizes[["scenario", "step", "value"]].set_axis(["domain", "held-out texts", "share toxic"], axis=1)
             report.add_table(held.astype({"held-out texts": int}))

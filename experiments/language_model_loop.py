@@ -18,10 +18,9 @@ import pandas as pd
 import torch
 import typer
 from numpy.typing import NDArray
-from rich.table import Table
 from torch import nn
 
-from curation_gym.console import console, say
+from curation_gym.console import print_table, say
 from curation_gym.envs.language_model_selection import ENV_ID, LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.learners.base_model import model_of
@@ -156,16 +155,14 @@ def main(
         )
         rates, tokens = measure(kwargs, repeats)
         rows, lines = [], []
-        table = Table("training", "tokens/s", "÷ plain loop", "÷ Trainer")
         for name, rate in rates.items():
             ratios = {"speed_over_plain": rate / rates[PLAIN], "speed_over_trainer": rate / rates[TRAINER]}
             told = {"tokens_per_second": rate, **ratios}
             rows += [tidy(scenario.name, ENV_ID, name, 0, metric, tokens, value) for metric, value in told.items()]
             shown = [f"{rate:,.0f}", *(f"{ratio:.2f}" for ratio in ratios.values())]
             lines.append(dict(zip(("training", "tokens/s", "÷ plain loop", "÷ Trainer"), (name, *shown), strict=True)))
-            table.add_row(name, *shown)
         status = study.finish(pd.DataFrame(rows).assign(study=study.name))
-        console.print(table)
+        print_table(pd.DataFrame(lines))
         report = Report("Language-model loop").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         report.add_table(pd.DataFrame(lines), f"{tokens:,} tokens, {study.manifest['config']['threads']} threads.")
         say(f"report: {report.write(study.out)}")

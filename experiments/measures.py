@@ -28,8 +28,9 @@ from experiments import options
 from experiments.report import Report
 from experiments.study import Study, StudyError, tidy
 from experiments.umc_report import shown
+from experiments.units import MASTER
 
-MASTER, SEEDS, QUICK_SEEDS = 0, 5, 2
+SEEDS, QUICK_SEEDS = 5, 2
 RANDOM, SINGLE = "random", "single"
 PEER = f"{SINGLE}/margin"
 """What an ensemble has to be worth more than."""

@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 import typer
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
-from rich.table import Table
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from curation_gym.console import console, say
+from curation_gym.console import print_table, say
 from curation_gym.envs.sb3 import SB3VecEnv
 from experiments import options
 from experiments.report import Report
@@ -126,7 +125,6 @@ def main(
             overwrite=True,  # a measurement is made anew; it has no units that could be kept
         )
         rows, lines = [], []
-        table = Table("task", "peer", "steps/s", "÷ SyncVectorEnv", title=f"{num_envs} environments")
         for task, (env_id, kwargs) in TASKS.items():
             usable = {name: make for name, make in peers.items() if "Selection" in env_id or name != "native, ids"}
             rates = {
@@ -138,9 +136,8 @@ def main(
                 ratio = rate / rates["SyncVectorEnv"]
                 rows.append(tidy(task, env_id, name, 0, "speed_over_sync", n_steps, ratio))
                 lines.append({"task": task, "peer": name, "steps/s": f"{rate:,.0f}", "÷ SyncVectorEnv": f"{ratio:.2f}"})
-                table.add_row(*lines[-1].values())
         status = study.finish(pd.DataFrame(rows).assign(study="throughput"))
-        console.print(table)
+        print_table(pd.DataFrame(lines), f"{num_envs} environments")
         report = Report("Throughput").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
     raise typer.Exit(status)

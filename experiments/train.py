@@ -266,7 +266,7 @@ def _conclude(
         tracker.log(
             {f"final/{policy}/{task.metric}": float(score.mean()) for policy, score in task.scores.items()}, last
         )
-    print_headline(board, console)
+    print_headline(board)
     say(f"report: {report.write(study.out)}")
     return status
 

@@ -13,13 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from curation_gym.config import ConfigError
-from curation_gym.console import console, say
+from curation_gym.console import print_table, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
 from curation_gym.provenance import provenance
 from curation_gym.scenario import Scenario, load_scenario, scenario_names
@@ -33,8 +30,8 @@ from experiments.umc_campaign import Payload, budget_of, kwargs_for, run_campaig
 from experiments.umc_report import BASE, ScenarioResults, band, headline, labels_table, scenario_page
 from experiments.umc_scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc_strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
+from experiments.units import MASTER
 
-MASTER = 0
 SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
 FINE_TUNED = {"umc_mixed_text": 3}
 """Scenario → seeds in which a transformer is fine-tuned, by default: on a CPU it takes as long as all the rest."""
@@ -245,16 +242,9 @@ def _core(scenario: Scenario) -> AnnotationAllocationVectorEnv:
 
 def _print(results: list[ScenarioResults]) -> None:
     for r in results:
-        _print_table(r.name, headline(r).iloc[:, [0, 1, 3, 4]])
+        print_table(headline(r).iloc[:, [0, 1, 3, 4]], r.name)
     if len(results) > 1:
-        _print_table("UMC", labels_table(results).iloc[:, :5])
-
-
-def _print_table(title: str, frame: pd.DataFrame) -> None:
-    table = Table(*frame.columns, title=title, title_justify="left", box=SIMPLE_HEAD)
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
+        print_table(labels_table(results).iloc[:, :5], "UMC")
 
 
 if __name__ == "__main__":
