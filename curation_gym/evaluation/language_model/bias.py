@@ -6,7 +6,7 @@ leaves open whom the answer is (ambiguous: "unknown" is right) or says so (disam
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,13 +71,15 @@ def bias_question(row: Mapping[str, object], category: str) -> BiasQuestion:
 
     Args:
         row: with the columns context, question, answers, answer_groups (a group, or "unknown"), stereotyped_groups,
-            polarity, condition ("ambig" or "disambig"), label and question_index.
+            polarity, condition ("ambig" or "disambig"), label and question_index; or with those of its authors' files,
+            ans0 … ans2, answer_info, additional_metadata, question_polarity, context_condition in the place of some.
         category: of the stereotype.
 
     Raises:
         EvaluationError: when a column is missing, or it isn't clear which answer is which.
     """
     try:
+        row = _renamed(row) if "answer_info" in row else row
         answers, groups, targets = (
             [str(value) for value in row[name]]  # type: ignore[attr-defined]
             for name in ("answers", "answer_groups", "stereotyped_groups")
@@ -102,6 +104,19 @@ def bias_question(row: Mapping[str, object], category: str) -> BiasQuestion:
     biased = target[0] if polarity == "neg" else 3 - unknown[0] - target[0]
     ambiguous = condition == "ambig"
     return BiasQuestion(context, question, tuple(answers), label, unknown[0], biased, ambiguous, category, where)
+
+
+def _renamed(row: Mapping[str, Any]) -> Mapping[str, object]:
+    """A row of the authors' files under our names."""
+    names = ("ans0", "ans1", "ans2")
+    return {
+        **row,
+        "answers": [row[name] for name in names],
+        "answer_groups": [row["answer_info"][name][1] for name in names],
+        "stereotyped_groups": row["additional_metadata"]["stereotyped_groups"],
+        "polarity": row["question_polarity"],
+        "condition": row["context_condition"],
+    }
 
 
 def bias(

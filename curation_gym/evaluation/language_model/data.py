@@ -104,13 +104,19 @@ def read_preferences(reference: DataReference, split: str | None = None) -> list
     """Columns chosen and rejected: whole dialogues (HH-RLHF), or answers where there is a column prompt (HHH), which is
     put as :data:`~curation_gym.evaluation.language_model.instructions.DIALOGUE`.
 
-    A column source, as in HHH, names the axis. Dialogues that aren't comparable, because one has no answer of its own
-    to what both share, are left out.
+    A column source, as in HHH, names the axis. HHH may also be as its authors have it: columns input and targets, whose
+    ``choices`` have ``labels`` 1 and 0; its subset is the axis. Dialogues that aren't comparable, because one has no
+    answer of its own to what both share, are left out.
 
     Raises:
         PoolError, EvaluationError: see :func:`read_texts`; or no pair can be compared.
     """
     dataset = one_split(reference, split)
+    if "targets" in dataset.column_names:
+        prompts = filled(DIALOGUE, "prompt", read_texts(reference, "input", split))
+        both = [dict(zip(each["labels"], each["choices"], strict=True)) for each in dataset["targets"]]
+        axis = reference.subset or reference.title
+        return [PreferencePair(text, each[1], each[0], axis) for text, each in zip(prompts, both, strict=True)]
     chosen, rejected = (read_column(dataset, reference, name) for name in ("chosen", "rejected"))
     if "prompt" in dataset.column_names:
         prompts = filled(DIALOGUE, "prompt", read_texts(reference, "prompt", split))

@@ -43,6 +43,21 @@ def test_the_biased_answer_follows_polarity_and_target() -> None:
     assert not bias_question(ROW | {"condition": "disambig", "label": 2}, "age").ambiguous
 
 
+def test_the_rows_of_the_authors_are_read_as_they_are() -> None:
+    published = {name: ROW[name] for name in ("context", "question", "label", "question_index")}
+    published |= {f"ans{i}": answer for i, answer in enumerate(ROW["answers"])}
+    published |= {
+        "answer_info": {f"ans{i}": ["someone", group] for i, group in enumerate(ROW["answer_groups"])},
+        "additional_metadata": {"stereotyped_groups": ROW["stereotyped_groups"], "version": "a"},
+        "question_polarity": "neg",
+        "context_condition": "ambig",
+    }
+    assert bias_question(published, "age") == bias_question(ROW, "age")
+    del published["question_polarity"]
+    with pytest.raises(EvaluationError, match=r"lacks a column.*question_polarity"):
+        bias_question(published, "age")
+
+
 def test_scores_by_hand() -> None:
     # Ambiguous: 1 unknown (right), 2 biased, 1 against it. Disambiguated: 1 unknown, 2 biased, 1 against it, 2 right.
     given_answers = [1, 2, 2, 0, 1, 2, 2, 0]

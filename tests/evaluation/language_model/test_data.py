@@ -79,6 +79,13 @@ def test_prompts_of_pairs_are_put_as_dialogues(tmp_path: Path) -> None:
     assert pair == ("\n\nHuman: q\n\nAssistant:", "yes", "no", "honest")
 
 
+def test_pairs_are_read_as_the_authors_of_hhh_have_them(tmp_path: Path) -> None:
+    rows = [{"input": "q", "targets": {"choices": ["no", "yes"], "labels": [0, 1]}}]
+    reference = written(tmp_path, test=rows)
+    [pair] = read_preferences(reference)
+    assert pair == ("\n\nHuman: q\n\nAssistant:", "yes", "no", reference.title)
+
+
 def test_subsets_are_random_and_in_order() -> None:
     kept = subset(list(range(100)), 10)
     assert kept == sorted(kept) == subset(list(range(100)), 10)
