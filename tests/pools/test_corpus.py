@@ -1,9 +1,10 @@
 """The corpus builder: what each step does to documents, what is told of it, and what is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,6 +223,26 @@ def test_of_a_stream_the_first_are_read_and_no_more(tmp_path: Path, monkeypatch:
     assert corpus_card(pool).steps["read"]["posts"] == 120
     both = build(source | {"limit": 1300}, near_duplicates=None)
     assert set(texts(both)) == set(rows[:1300]), "one file after the other"
+
+
+def test_a_stream_of_the_hub_is_read_no_further_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, given = sentences(5000), []
+
+    def generated() -> Iterator[dict[str, str]]:
+        for row in rows:
+            given.append(row)
+            yield {"text": row}
+
+    def load_dataset(name: str, subset: str | None, *, revision: str | None, streaming: bool) -> Any:
+        assert (name, subset, revision, streaming) == ("someone/web", "en", None, True)
+        stream = datasets.IterableDataset.from_generator(generated)
+        assert stream.features is None, "as of many data sets of the hub, before the first row"
+        return datasets.IterableDatasetDict({"train": stream})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    source = {"name": "someone/web", "subset": "en", "streaming": True, "limit": 120}
+    assert set(texts(build(source, near_duplicates=None))) == set(rows[:120])
+    assert len(given) < len(rows)
 
 
 def test_a_card_says_that_a_model_labelled(write: Write) -> None:
