@@ -24,11 +24,11 @@ def say(message: str) -> None:
 
 def print_table(frame: pd.DataFrame, title: str = "") -> None:
     """Print a table, its first column to the left; what a narrow terminal doesn't hold is folded, not cut."""
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=escape(title) or None, title_justify="left", box=SIMPLE_HEAD)
     for index, column in enumerate(frame.columns):
-        table.add_column(str(column), justify="right" if index else "left", overflow="fold")
+        table.add_column(escape(str(column)), justify="right" if index else "left", overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
 
 

@@ -183,9 +183,10 @@ def kwargs_of(scenario: Scenario, policy: str, role: Role, *, model: bool = True
 
     Args:
         scenario, policy, role: which.
-        model: whether a model is fine-tuned on what is selected; else the selection is all that counts, which is the
-            same without where the policy is :data:`UNWATCHED`.
+        model: whether the model is fine-tuned on what is selected. False is for policies that are :data:`UNWATCHED`,
+            whose selection is the same without.
     """
+    assert model or policy in UNWATCHED, policy
     kwargs = scenario.kwargs_for(role)
     if policy in ONE_BY_ONE:
         kwargs |= {"hide": [*kwargs.get("hide", ()), "redundancy"]}

@@ -58,7 +58,8 @@ def main(
     with options.exits():
         curated = Curated(study)
         for scenario in curated.scenarios:
-            if any(scenario.kwargs_for(role).get("refinement") is None for role in ("training", "evaluation")):
+            roles = [scenario.kwargs, *(scenario.kwargs_for(role) for role in ("training", "evaluation"))]
+            if any(kwargs.get("refinement") is None for kwargs in roles):
                 raise StudyError(
                     f"{study} curated {scenario.name} without refinement, whose audits alone tell of a new definition; "
                     "name a study of a scenario that has it"

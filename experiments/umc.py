@@ -49,7 +49,10 @@ def main(
         typer.Option("--strategy", help="Name, or module:NAME of yours; repeatable. Default: all of the study."),
     ] = None,
     ablations: Annotated[
-        bool, typer.Option("--ablations", help="Only UMC with one thing changed; without --scenario, both are done.")
+        bool,
+        typer.Option(
+            "--ablations", help="Only UMC with one thing changed. Without --scenario and --strategy, both by default."
+        ),
     ] = False,
     fine_tune: Annotated[
         int | None,
@@ -79,7 +82,7 @@ def main(
         if out is not None and len(found) > 1:
             raise StudyError("--out is the directory of one scenario's study; give one --scenario with it")
         n_seeds = seeds or (QUICK_SEEDS if quick else SEEDS)
-        status, results = 0, []
+        status, results = 0, []  # of scenarios and of their ablations
         for (each, changed), strategies in zip(found, chosen, strict=True):
             sized = _sized(each, quick)
             core = _core(sized)
@@ -91,9 +94,9 @@ def main(
             result, failed = _run(study, sized, core, strategies, tuned, jobs)
             status |= failed
             if result is None:
-                say(f"{each.name} has no report, {BASE} isn't complete: see 'failures' in {study.out}/manifest.json")
+                say(f"{study.out} has no report, {BASE} isn't complete: see 'failures' in its manifest.json")
                 continue
-            results.append(result)
+            results.append((result, changed))
             if publish and not failed:
                 put(study.out, f"{'ablations_' if changed else ''}{each.name}")
                 if any(RESULTS.glob("umc_*.parquet")):
@@ -240,11 +243,12 @@ def _core(scenario: Scenario) -> AnnotationAllocationVectorEnv:
     return AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, STRATEGIES["stratified"]))
 
 
-def _print(results: list[ScenarioResults]) -> None:
-    for r in results:
-        print_table(headline(r).iloc[:, [0, 1, 3, 4]], r.name)
-    if len(results) > 1:
-        print_table(labels_table(results).iloc[:, :5], "UMC")
+def _print(results: list[tuple[ScenarioResults, bool]]) -> None:
+    for r, changed in results:
+        print_table(headline(r).iloc[:, [0, 1, 3, 4]], f"{r.name}, ablations" if changed else r.name)
+    scenarios = [r for r, changed in results if not changed]
+    if len(scenarios) > 1:
+        print_table(labels_table(scenarios).iloc[:, :5], "UMC")
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ ABLATION = (
     "umc_with_validation tells, which is paid as UMC is. umc_by_cluster has no band either, which is of domains."
 )
 BANDIT = (
-    "Area of UMC minus that of every arm that is fixed, of the best one on these very seeds: one domain, by UMC's "
-    "criteria, and the whole pool, by one criterion. Then of equal shares for every domain: by UMC's criteria "
+    "Area of UMC minus that of the best fixed arms, chosen on these very seeds: of one domain, by UMC's criteria, and "
+    "of the whole pool, by one criterion. Then of equal shares for every domain: by UMC's criteria "
     "(umc_stratified), at random, and by margin; and of UMC that weighs all alike, by the criteria and the band alone."
 )
 

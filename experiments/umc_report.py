@@ -21,8 +21,12 @@ from experiments.report import Report
 from experiments.umc_strategies import ABLATIONS, STRATEGIES
 
 OURS, BASE = "umc", "random"
-SINGLE = ("uncertainty", "least_confidence", "ensemble_uncertainty", "disagreement")
-"""Uncertainty sampling, two of a single prediction and two of an ensemble's, which UMC is to beat everywhere."""
+UNCERTAINTY = {
+    "US": ("uncertainty", "least_confidence"),
+    "Ens-US": ("ensemble_uncertainty", "disagreement"),
+}
+"""Uncertainty sampling, by one prediction (one model's, or the ensemble's mean) and by its members', which UMC is to
+beat everywhere."""
 HALFWAY = 0.5  # share of the budget at which random sets the second target
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -243,7 +247,8 @@ def area_table(results: Sequence[ScenarioResults]) -> pd.DataFrame:
         if OURS in r.strategies:
             other = r.best_other()
             row = {"scenario": r.name, "UMC's area": shown(interval(r.areas(OURS)))}
-            row |= {f"− {s}": shown(r.ahead_of(s)) if s in r.strategies else "–" for s in SINGLE}
+            rivals = [rival for pair in UNCERTAINTY.values() for rival in pair]
+            row |= {f"− {s}": shown(r.ahead_of(s)) if s in r.strategies else "–" for s in rivals}
             rows.append(row | {"best other": other or "–", "− best other": shown(r.ahead_of(other)) if other else "–"})
     return pd.DataFrame(rows)
 

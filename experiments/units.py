@@ -12,6 +12,7 @@ from curation_gym.envs.base import CurationVectorEnv
 from curation_gym.evaluation.rollout import Episodes, evaluate, make_core, task_of
 from curation_gym.files import write_text
 from curation_gym.policy import Policy, make_policy, policy_class
+from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario, Training
 from curation_gym.seeding import Role, seeds_for
 from experiments.leaderboard import TRAINING, measured
@@ -58,7 +59,7 @@ def cores(scenario: Scenario) -> dict[Role, CurationVectorEnv]:
 
 def made_for(core: CurationVectorEnv, target: str | Path, seed: int, **hyperparameters: Any) -> Policy:
     """A policy for the core's task and, where that sends ids, its pool."""
-    return make_policy(target, core.task, seed, pool=getattr(core, "pool", None), **hyperparameters)
+    return make_policy(target, core.task, seed, pool=_pool(core), **hyperparameters)
 
 
 def trained_policy(core: CurationVectorEnv, target: str, saved: Path, seed: int) -> Policy:
@@ -66,8 +67,13 @@ def trained_policy(core: CurationVectorEnv, target: str, saved: Path, seed: int)
     load = getattr(policy_class(target), "load", None)
     if load is None:
         return made_for(core, saved, seed)
-    policy: Policy = load(saved, core.task, seed=seed, pool=getattr(core, "pool", None))
+    policy: Policy = load(saved, core.task, seed=seed, pool=_pool(core))
     return policy
+
+
+def _pool(core: CurationVectorEnv) -> Pool | None:
+    """What ids refer to."""
+    return getattr(core, "pool", None)
 
 
 def settings(target: str, scenario: Scenario) -> Training | None:

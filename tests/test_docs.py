@@ -63,6 +63,11 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_is_made_smaller_is_still_there() -> None:
+    everything = "".join(block for page in PAGES for block in blocks(page, "python"))
+    assert [part for part in SMALLER if part not in everything] == []
+
+
 @pytest.mark.usefixtures("own_files")
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_the_code_of_a_page_runs(page: Path) -> None:

@@ -110,15 +110,18 @@ class AnnotationAllocationConfig(Config):
         """Least and most that asking about one sample costs, in labels of the budget; the least is at least 1, since it
         says how long a campaign can take."""
         price = self.annotator.price
-        repeat = 1 if self.annotator.crowd is None else self.annotator.crowd.redundancy
         prices = (price.label, price.flag, price.abstention)
-        return max(min(prices), 1) * repeat, max(prices) * repeat
+        return max(min(prices), 1) * self._answers, max(prices) * self._answers
 
     @property
     def label_cost(self) -> int:
         """What asking about one sample costs when everybody answers with a label."""
-        price, crowd = self.annotator.price, self.annotator.crowd
-        return price.label * (1 if crowd is None else crowd.redundancy)
+        return self.annotator.price.label * self._answers
+
+    @property
+    def _answers(self) -> int:
+        """To a question."""
+        return 1 if self.annotator.crowd is None else self.annotator.crowd.redundancy
 
     @property
     def first_cost(self) -> int:

@@ -105,10 +105,10 @@ def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
     if config is None:
         return []
     names: list[str] = [name for name in REFINED if name in config.signals and name in pool.signals]
-    if "label" not in pool.hidden or not names:
-        raise ConfigError(
-            f"refinement corrects {' and '.join(config.signals)} by hidden labels; the pool needs them: {pool!r}"
-        )
+    if not names:
+        raise ConfigError(f"refinement corrects {' and '.join(config.signals)}; the pool has no such signal: {pool!r}")
+    if "label" not in pool.hidden:
+        raise ConfigError(f"refinement corrects signals by the hidden column 'label'; the pool has none: {pool!r}")
     if config.unsafe_from is not None and "severity" not in pool.hidden:
         raise ConfigError(f"refinement.unsafe_from needs the hidden column 'severity'; the pool has none: {pool!r}")
     return [*names, UTILITY] if config.gain and UTILITY in pool.signals else names
@@ -125,7 +125,7 @@ _made: Memo[tuple[str, str], RefinedSignal] = Memo(4)
 _fitted: Memo[tuple[str, str, str], NDArray[np.float64]] = Memo(512)
 
 
-def _unrefined(name: str, pool: Pool) -> RefinedSignal:
+def _before_audits(name: str, pool: Pool) -> RefinedSignal:
     """A signal of the pool before the first audit; read only, for all episodes of a process begin with it."""
 
     def make() -> RefinedSignal:
@@ -174,7 +174,7 @@ class Audits:
 
     def _unrefined(self) -> dict[str, RefinedSignal]:
         names = [name for name in refined_signals(self.config, self._pool) if name in REFINED]
-        return {name: copy(_unrefined(name, self._pool)) for name in names}
+        return {name: copy(_before_audits(name, self._pool)) for name in names}
 
     def __getstate__(self) -> dict[str, Any]:
         # What follows from the pool, which pickles as its path, is made anew: checkpoints stay small.

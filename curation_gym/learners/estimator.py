@@ -29,7 +29,7 @@ class SklearnConfig(Config):
         estimator: ``"module:Class"`` with ``predict_proba``, for example ``"sklearn.ensemble:RandomForestClassifier"``.
         options: its arguments.
         members: M. Member 0 is fitted to plain labels, the others to weights of the Bayesian bootstrap (Rubin, 1981),
-            so more than one need a ``fit`` that takes ``sample_weight``.
+            so more than one needs a ``fit`` that takes ``sample_weight``.
     """
 
     kind: Literal["sklearn"]

@@ -86,7 +86,7 @@ class RefinedSignal:
             )
         inside = [self._domain[rows] == code for code in range(len(self.coefficients))]
         modes = [self._mode(rows[own], truth[own], start) for own, start in zip(inside, self.coefficients, strict=True)]
-        self.coefficients = np.reshape(modes, self.coefficients.shape)
+        self.coefficients = np.reshape(modes, self.coefficients.shape)  # anew, since copies share the old ones
         return self
 
     def score(self, ids: ArrayLike | None = None) -> NDArray[np.float32]:

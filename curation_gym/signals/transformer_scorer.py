@@ -69,8 +69,8 @@ class TransformerScorer:
         """Score texts: float32 (n,) in [0, 1].
 
         Raises:
-            ModelError: for a text without any token, where the tokenizer has none at which texts begin or end; for a
-                score that isn't a number.
+            ModelError: for a text without any token that isn't blank, or where the tokenizer has none at which texts
+                begin or end; for a score that isn't a number.
         """
         scores = np.empty(len(texts), np.float32)
         silent = {row for row, text in enumerate(texts) if not text.strip() and not self._tokenizer(text)["input_ids"]}

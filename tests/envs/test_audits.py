@@ -61,10 +61,8 @@ def test_audits_may_leave_alignment_to_its_own_classifier() -> None:
 
 
 def test_what_the_same_labels_say_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, ids = (
-        make_pool(signals={name: np.random.default_rng(8).random(N) for name in ("safety", "utility")}),
-        np.arange(N),
-    )
+    pool = make_pool(signals={name: np.random.default_rng(8).random(N) for name in ("safety", "utility")})
+    ids = np.arange(N)
     first = audits(pool)
     run(first, range(4))
     expected = first.score("safety", ids)
@@ -182,11 +180,11 @@ def test_what_cannot_be_audited_is_refused() -> None:
             validated(RefinementConfig, {"signals": signals}, "refinement")
     with pytest.raises(ConfigError, match="signals must name it"):
         validated(RefinementConfig, {"signals": ["alignment"], "safety_gain": 1.0}, "refinement")
-    with pytest.raises(ConfigError, match="corrects alignment by hidden labels"):
+    with pytest.raises(ConfigError, match="corrects alignment; the pool has no such signal"):
         audits(make_pool(signals={"safety": np.zeros(N)}), signals=["alignment"])
     with pytest.raises(ConfigError, match="hidden column 'severity'"):
         audits(make_pool(hidden={"label": np.zeros(N, int)}), unsafe_from=0.5)
-    with pytest.raises(ConfigError, match="corrects safety and alignment by hidden labels"):
+    with pytest.raises(ConfigError, match="corrects signals by the hidden column 'label'"):
         audits(make_pool(hidden={}))
     unknown = make_pool(hidden={"label": np.full(N, -1), "severity": np.full(N, -1.0)})
     assert audits(unknown).audit(0, HORIZON) == 0

@@ -449,7 +449,7 @@ def test_it_ends_when_nothing_can_be_paid(model: str) -> None:
     ("changes", "message"),
     [
         ({"pool": make_pool(data=None)}, "must hold a text for every sample"),
-        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects safety and alignment by hidden"),
+        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects signals by the hidden column 'label'"),
         ({"weights": {"safety": 0.7}}, "sum to 1"),
         ({"weights": {"safety": 0.7, "novelty": 0.3}}, "weights are of safety, alignment, utility"),
         ({"probes": {"prompts": 3}}, "prompts and safety go together"),

@@ -189,7 +189,7 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     monkeypatch.setattr(experiments.umc.Study, "results", lambda self: without)
     told = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
     assert told.exception is None or isinstance(told.exception, SystemExit)
-    assert "umc_small has no report, random isn't complete" in told.stdout
+    assert f"{out} has no report, random isn't complete" in told.stdout
 
 
 @pytest.mark.parametrize(
@@ -365,20 +365,25 @@ def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(experiments.umc_tables, "LABELS", {"made_up": 0.5})
     monkeypatch.setattr(experiments.umc_tables, "COUNTED", {"some": ("made_up",)})
     monkeypatch.setattr(experiments.umc_tables, "SAVED", {"some": 0.55})
-    monkeypatch.setattr(experiments.umc_tables, "SINGLE", ("badge", "margin", "umc_without_bandit", "badge"))
+    rivals = {"US": ("badge", "margin"), "Ens-US": ("umc_without_bandit", "badge")}
+    monkeypatch.setattr(experiments.umc_tables, "UNCERTAINTY", rivals)
+    monkeypatch.setattr(experiments.umc_tables, "SCENARIOS", ("made_up", *PLAIN))
     told = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.0] * 5)] * 2)
     share, saved, us, ensemble, best, bandit = told.to_dict("records")
     assert (share["found"], share["reached"]) == ("0.500", "yes")
     assert (saved["found"], saved["reached"]) == ("0.500 [0.500, 0.500], 1 of 1 scenarios", "no")
-    assert (us["found"], us["reached"]) == ("all that were run", "yes")
-    assert (ensemble["found"], ensemble["reached"]) == ("all but made_up (umc_without_bandit)", "no")
+    assert (us["found"], us["reached"]) == ("all, of the 1 of 1 scenarios that were run", "yes")
+    assert ensemble["found"] == "all but made_up (umc_without_bandit), of the 1 of 1 scenarios that were run"
+    assert ensemble["reached"] == "no"
     assert best["reached"] == "yes"
     assert (bandit["found"], bandit["reached"]) == ("made_up, made_up, of 2 that were run", "yes")
+    monkeypatch.setattr(experiments.umc_tables, "SCENARIOS", ("made_up", "not_run", *PLAIN))
     alone = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.9] * 5), ablated(badge=[0.0] * 5)])
     assert alone.iloc[-1].tolist()[1:] == ["made_up, of 2 that were run", "no"]
+    assert alone.iloc[2].tolist()[1:] == ["all, of the 1 of 2 scenarios that were run", "no"]
 
 
-def test_a_scenario_has_the_strategies_of_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scenario_has_the_strategies_of_the_study() -> None:
     wanted, of_study = experiments.umc._wanted, experiments.umc._of_study
     assert wanted(None, None, False) == [*((s, False) for s in SCENARIOS), *((s, True) for s in ABLATED)]
     assert wanted(None, None, True) == [(s, True) for s in ABLATED]

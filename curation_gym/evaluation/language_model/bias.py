@@ -72,7 +72,8 @@ def bias_question(row: Mapping[str, object], category: str) -> BiasQuestion:
     Args:
         row: with the columns context, question, answers, answer_groups (a group, or "unknown"), stereotyped_groups,
             polarity, condition ("ambig" or "disambig"), label and question_index; or with those of its authors' files,
-            ans0 … ans2, answer_info, additional_metadata, question_polarity, context_condition in the place of some.
+            ans0 … ans2, answer_info, additional_metadata, question_polarity, context_condition in the place of some, of
+            categories where answers and stereotypes name groups alike (of the others, a row says that it isn't clear).
         category: of the stereotype.
 
     Raises:

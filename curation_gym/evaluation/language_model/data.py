@@ -114,9 +114,15 @@ def read_preferences(reference: DataReference, split: str | None = None) -> list
     dataset = one_split(reference, split)
     if "targets" in dataset.column_names:
         prompts = filled(DIALOGUE, "prompt", read_texts(reference, "input", split))
-        both = [dict(zip(each["labels"], each["choices"], strict=True)) for each in dataset["targets"]]
         axis = reference.subset or reference.title
-        return [PreferencePair(text, each[1], each[0], axis) for text, each in zip(prompts, both, strict=True)]
+        answers = [dict(zip(each["labels"], each["choices"], strict=False)) for each in dataset["targets"]]
+        for row, answer in enumerate(answers):
+            if answer.keys() != {0, 1}:
+                raise EvaluationError(
+                    f"{reference.title!r}, row {row}: targets must hold two choices with labels 1 and 0, actual value: "
+                    f"{dataset['targets'][row]}"
+                )
+        return [PreferencePair(text, both[1], both[0], axis) for text, both in zip(prompts, answers, strict=True)]
     chosen, rejected = (read_column(dataset, reference, name) for name in ("chosen", "rejected"))
     if "prompt" in dataset.column_names:
         prompts = filled(DIALOGUE, "prompt", read_texts(reference, "prompt", split))

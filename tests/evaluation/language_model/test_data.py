@@ -84,6 +84,9 @@ def test_pairs_are_read_as_the_authors_of_hhh_have_them(tmp_path: Path) -> None:
     reference = written(tmp_path, test=rows)
     [pair] = read_preferences(reference)
     assert pair == ("\n\nHuman: q\n\nAssistant:", "yes", "no", reference.title)
+    rows.append({"input": "q", "targets": {"choices": ["no", "yes"], "labels": [1, 1]}})
+    with pytest.raises(EvaluationError, match="row 1: targets must hold two choices with labels 1 and 0"):
+        read_preferences(written(tmp_path, test=rows))
 
 
 def test_subsets_are_random_and_in_order() -> None:
