@@ -51,7 +51,7 @@ SETTLED = (
     "from then on pulls that are smaller than the number of classes are made diverse, too, and what has arrived is "
     "clustered anew as it grows. Both times what UMC does where the change matters was judged anew, on the seeds that "
     "had suggested it. Mixed text, which nothing was settled on and which the second change doesn't touch, is its "
-    "confirmation, once it has run."
+    "confirmation."
 )
 ROBUSTNESS = (
     "At the end of the budget, UMC's mean and its paired differences. OOD AUROC: of the ensemble's entropy, for test "
