@@ -4,8 +4,8 @@
 
 Each scenario is a study of its own, below ``runs/umc``, so that all of them can be done in parts (``--scenario``, and
 ``--ablations`` for UMC with one thing changed): a campaign is the unit of work, an interrupt loses at most the running
-ones, and ``--resume`` goes on. On two cores a variant of CLINC150 takes one to two hours, its ablations up to three,
-others less. ``--publish`` puts each that is finished into docs/results and draws the page of all anew.
+ones, and ``--resume`` goes on. On two cores those that are published took from minutes to two hours. ``--publish`` puts
+each that is finished into docs/results and draws the page of all anew.
 """
 
 import importlib
