@@ -17,18 +17,18 @@ from curation_gym.console import say
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, paired_difference
 from curation_gym.scenario import Scenario
-from experiments import options
-from experiments.changes import FROM_SCRATCH, Change, changed
-from experiments.dynacure import WEIGHED
-from experiments.dynacure_report import add_missing
-from experiments.dynacure_results import BASE, MAIN_POINT, OURS, SPENT, CorpusResults
-from experiments.dynacure_runs import Run, judge_of, judged_by, judged_run
-from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
-from experiments.policies import POLICIES
-from experiments.report import Report
-from experiments.study import Study, StudyError
-from experiments.umc_report import shown
-from experiments.units import Entrant, train
+from experiments.dynacure.changes import FROM_SCRATCH, Change, changed
+from experiments.dynacure.contenders import WEIGHED
+from experiments.dynacure.report import add_missing
+from experiments.dynacure.results import BASE, MAIN_POINT, OURS, SPENT, CorpusResults
+from experiments.dynacure.runs import Run, judge_of, judged_by, judged_run
+from experiments.dynacure.scenario import SCENARIO, judged_seeds, scenario_of
+from experiments.harness import options
+from experiments.harness.policies import POLICIES
+from experiments.harness.report import Report
+from experiments.harness.study import Study, StudyError
+from experiments.harness.units import Entrant, train
+from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")

@@ -21,10 +21,10 @@ from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocation
 from curation_gym.envs.campaign import Campaign
 from curation_gym.learners.linear import LinearLearner
 from curation_gym.pools import Pool
-from experiments import options
-from experiments.report import Report
-from experiments.study import Study, tidy
-from experiments.umc_strategies import STRATEGIES
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, tidy
+from experiments.umc.strategies import STRATEGIES
 
 N, DIMENSION, CLASSES, MEMBERS, LABELS, C = 15_000, 384, 150, 5, 3_000, 10.0
 ROUNDS, BATCH = 6, 30

@@ -23,13 +23,13 @@ from curation_gym.evaluation.curation import curation
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
-from experiments import options
-from experiments.dynacure_report import add_missing, headline, who
-from experiments.dynacure_results import BASE, CorpusResults
-from experiments.dynacure_runs import judge_of, judged_by, judgement
-from experiments.dynacure_scenario import SCENARIO, judged_seeds, scenario_of
-from experiments.report import Report
-from experiments.study import Study, tidy
+from experiments.dynacure.report import add_missing, headline, who
+from experiments.dynacure.results import BASE, CorpusResults
+from experiments.dynacure.runs import judge_of, judged_by, judgement
+from experiments.dynacure.scenario import SCENARIO, judged_seeds, scenario_of
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, tidy
 
 SEEDS, QUICK_SEEDS = 3, 2
 POINT = "by hand"

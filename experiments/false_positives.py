@@ -27,13 +27,13 @@ from curation_gym.evaluation.statistics import interval
 from curation_gym.policy import Policy
 from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
-from experiments import options
-from experiments.dynacure_found import Curated, Found
-from experiments.dynacure_runs import act, kwargs_of, policy_for
-from experiments.dynacure_scenario import judged_seeds
-from experiments.report import Report
-from experiments.study import tidy
-from experiments.umc_report import shown
+from experiments.dynacure.found import Curated, Found
+from experiments.dynacure.runs import act, kwargs_of, policy_for
+from experiments.dynacure.scenario import judged_seeds
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import tidy
+from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 5, 2
 B2, OURS, LABELS = "static_filter", "dynacure", "labels"

@@ -22,10 +22,10 @@ from curation_gym.judge import LEAST_AUC, DomainCard
 from curation_gym.judge_training import JudgeConfig, logistic, measured, read_material, train_judge
 from curation_gym.signals.classifiers import ngrams
 from curation_gym.signals.encoders import hashed_tfidf
-from experiments import options
-from experiments.corpora import JUDGE
-from experiments.report import Report
-from experiments.study import Study, say, tidy
+from experiments.dynacure.corpora import JUDGE
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, say, tidy
 
 THE_JUDGE = "judge"
 SOURCES = {

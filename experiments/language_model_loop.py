@@ -26,10 +26,10 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.learners.base_model import model_of
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.scenario import load_scenario
-from experiments import options
-from experiments.dynacure_scenario import SCENARIO, scenario_of
-from experiments.report import Report
-from experiments.study import Study, tidy
+from experiments.dynacure.scenario import SCENARIO, scenario_of
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, tidy
 
 PLAIN, TRAINER, OFF, DEFAULT = "plain loop", "Trainer", "environment, probes off", "environment, default probes"
 REPEATS, QUICK_REPEATS, QUICK_BUDGET = 9, 2, 6_000

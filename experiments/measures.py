@@ -24,11 +24,11 @@ from curation_gym.evaluation.statistics import Estimate, area_under_curve, inter
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES
-from experiments import options
-from experiments.report import Report
-from experiments.study import Study, StudyError, tidy
-from experiments.umc_report import shown
-from experiments.units import MASTER
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, StudyError, tidy
+from experiments.harness.units import MASTER
+from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 5, 2
 RANDOM, SINGLE = "random", "single"

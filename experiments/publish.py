@@ -13,8 +13,8 @@ import typer
 
 from curation_gym.console import say
 from curation_gym.files import replace_file, write_text
-from experiments import options
-from experiments.study import StudyError
+from experiments.harness import options
+from experiments.harness.study import StudyError
 
 RESULTS = Path("docs/results")
 

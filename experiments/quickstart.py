@@ -12,8 +12,8 @@ import typer
 
 from curation_gym.console import say
 from curation_gym.scenario import load_scenario
-from experiments import options
-from experiments.contest import compare
+from experiments.benchmark.contest import compare
+from experiments.harness import options
 
 POLICIES = {
     "digits": ["random", "uncertainty", "ensemble_entropy", "ucb1"],

@@ -19,14 +19,14 @@ import typer
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
-from experiments import figures, options
-from experiments.dynacure_found import Curated, Found
-from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
-from experiments.dynacure_scenario import judged_seeds
-from experiments.report import Report
-from experiments.study import StudyError, tidy
-from experiments.umc_report import shown
-from experiments.units import Entrant, train
+from experiments.dynacure.found import Curated, Found
+from experiments.dynacure.runs import UNWATCHED, act, kwargs_of, policy_for
+from experiments.dynacure.scenario import judged_seeds
+from experiments.harness import figures, options
+from experiments.harness.report import Report
+from experiments.harness.study import StudyError, tidy
+from experiments.harness.units import Entrant, train
+from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5

@@ -19,9 +19,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from curation_gym.console import print_table, say
 from curation_gym.envs.sb3 import SB3VecEnv
-from experiments import options
-from experiments.report import Report
-from experiments.study import Study, tidy
+from experiments.harness import options
+from experiments.harness.report import Report
+from experiments.harness.study import Study, tidy
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "coverage 32×(32+5)": ("CurationGym/CoverageSelection-v0", {}),

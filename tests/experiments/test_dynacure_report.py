@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure_evaluation import by_other
-from experiments.dynacure_report import (
+from experiments.dynacure.evaluation import by_other
+from experiments.dynacure.report import (
     add_corpus,
     add_missing,
     headline,
@@ -17,9 +17,9 @@ from experiments.dynacure_report import (
     standing_at,
     who,
 )
-from experiments.dynacure_results import WORST, CorpusResults
-from experiments.report import Report
-from experiments.study import tidy
+from experiments.dynacure.results import WORST, CorpusResults
+from experiments.harness.report import Report
+from experiments.harness.study import tidy
 
 
 def judged(policy: str, toxicity: list[float], perplexity: list[float], **more: float) -> list[dict[str, Any]]:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.dynacure import points_of, tokens_before
-from experiments.dynacure_results import MAIN_POINT, WORST
-from experiments.dynacure_scenario import scenario_of
-from experiments.dynacure_tuning import SHORT, WHOLE, price_of, promising, ranked, weighted
-from experiments.study import tidy
+from experiments.dynacure.contenders import points_of, tokens_before
+from experiments.dynacure.results import MAIN_POINT, WORST
+from experiments.dynacure.scenario import scenario_of
+from experiments.dynacure.tuning import SHORT, WHOLE, price_of, promising, ranked, weighted
+from experiments.harness.study import tidy
 
 
 def trial(

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 import experiments.measures
 from curation_gym.scenario import load_scenario
+from experiments.harness.study import tidy
 from experiments.measures import ENSEMBLES, PEER, Campaign, advice, campaigns, detection, gains, ranks, run
-from experiments.study import tidy
 
 
 def rows(areas: dict[str, list[float]], scenario: str = "pool") -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from curation_gym.evaluation.statistics import Estimate
-from experiments import figures
-from experiments.report import Report
+from experiments.harness import figures
+from experiments.harness.report import Report
 
 TABLE = pd.DataFrame({"policy": ["a|b", "<script>"], "score": [0.123456, 2.0], "n": [3, 4]})
 

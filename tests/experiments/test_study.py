@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_info
 
-from experiments.study import COLUMNS, Study, StudyError, tidy
+from experiments.harness.study import COLUMNS, Study, StudyError, tidy
 
 ROWS = {"scenario": "s", "env_id": "e", "policy": "p", "metric": "m", "step": 0.0}
 
@@ -113,7 +113,9 @@ def test_the_manifest_names_every_commit_that_finished_units_come_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for commit in ("a", "b", "b", "c"):
-        monkeypatch.setattr("experiments.study.provenance", lambda commit=commit: {"commit": commit, "dirty": False})
+        monkeypatch.setattr(
+            "experiments.harness.study.provenance", lambda commit=commit: {"commit": commit, "dirty": False}
+        )
         made = make(tmp_path / "out", resume=commit != "a")
     assert (manifest(made.out)["commit"], manifest(made.out)["earlier_commits"]) == ("c", ["a", "b"])
 
@@ -144,7 +146,7 @@ def test_resume_without_an_earlier_run_names_the_others(
 def test_results_that_no_commit_reproduces_stay_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by = {"versions": {}, "commit": "abc", "machine": {}}
     for dirty in (True, False):
-        monkeypatch.setattr("experiments.study.provenance", lambda dirty=dirty: {**made_by, "dirty": dirty})
+        monkeypatch.setattr("experiments.harness.study.provenance", lambda dirty=dirty: {**made_by, "dirty": dirty})
         make(tmp_path / "out")
     assert manifest(tmp_path / "out")["dirty"] is True
     make(tmp_path / "out", overwrite=True)

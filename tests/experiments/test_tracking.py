@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
-from experiments.tracking import Tracker
+from experiments.harness.tracking import Tracker
 
 BLOCK = 32 * 1024
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4

@@ -21,7 +21,7 @@ from curation_gym.policy import policy_class
 from curation_gym.scenario import load_scenario
 from curation_gym.seeding import seeds_for
 from experiments import train
-from experiments.policies import POLICIES
+from experiments.harness.policies import POLICIES
 from tests.experiments.test_tracking import logged, records
 
 SCENARIO = {

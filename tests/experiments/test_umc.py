@@ -13,22 +13,22 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-import experiments.umc
-import experiments.umc_campaign
-import experiments.umc_page
-import experiments.umc_report
-import experiments.umc_tables
+import experiments.umc.__main__
+import experiments.umc.campaign
+import experiments.umc.page
+import experiments.umc.report
+import experiments.umc.tables
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.evaluation.statistics import paired_difference
 from curation_gym.policy import make_policy
 from curation_gym.pools import Pool
 from curation_gym.scenario import Scenario, load_scenario
-from experiments.study import COLUMNS, StudyError
-from experiments.umc_campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
-from experiments.umc_report import ScenarioResults, area_table, headline, labels_table, shown
-from experiments.umc_scenarios import ABLATED, PLAIN, SCENARIOS
-from experiments.umc_strategies import ABLATIONS, STRATEGIES, Strategy
+from experiments.harness.study import COLUMNS, StudyError
+from experiments.umc.campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
+from experiments.umc.report import ScenarioResults, area_table, headline, labels_table, shown
+from experiments.umc.scenarios import ABLATED, PLAIN, SCENARIOS
+from experiments.umc.strategies import ABLATIONS, STRATEGIES, Strategy
 from tests.experiments.test_tracking import logged
 from tests.learners.test_transformer import save_bert, text_pool
 
@@ -58,7 +58,7 @@ def curve(policy: str, seed: int, accuracies: list[float]) -> list[tuple[object,
 def three_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study whose strategies are those that are made up below."""
     few = {name: STRATEGIES[name] for name in ("random", "margin", "badge", "umc")}
-    monkeypatch.setattr(experiments.umc_report, "STRATEGIES", few)
+    monkeypatch.setattr(experiments.umc.report, "STRATEGIES", few)
 
 
 def made_up() -> ScenarioResults:
@@ -147,7 +147,7 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     options = ["-s", str(scenario), "--seeds", "2", "--strategy", "umc", "--strategy", f"{HERE}:VARIANCE"]
     options += ["--jobs", "1", "--out", str(out), "--track"]
     monkeypatch.setenv("WANDB_MODE", "offline")
-    first = runner.invoke(app(experiments.umc.main), options)
+    first = runner.invoke(app(experiments.umc.__main__.main), options)
     assert first.exit_code == 0, first.output
     rows = pd.read_parquet(out / "results.parquet")
     assert set(rows["policy"]) == {"random", "umc", "VARIANCE"}
@@ -162,7 +162,7 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     assert {"macro_f1", "auc", "label_quality", "successor_accuracy/knn"} <= set(rows["metric"])
     assert not rows.duplicated([name for name in COLUMNS if name != "value"]).any()
     (out / "parts" / "umc judged 1.parquet").unlink()
-    again = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
+    again = runner.invoke(app(experiments.umc.__main__.main), [*options, "--resume"])
     assert again.exit_code == 0
     pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), rows)
 
@@ -176,7 +176,7 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     (published / "ablations_umc_small.manifest.json").write_text((out / "manifest.json").read_text())
     rows.to_parquet(published / "umc_of_another_study.parquet")
     (published / "umc_of_another_study.manifest.json").write_text(json.dumps({"study": "benchmark"}))
-    page = runner.invoke(app(experiments.umc_page.main), ["--results", str(published)])
+    page = runner.invoke(app(experiments.umc.page.main), ["--results", str(published)])
     assert page.exit_code == 0, page.output
     text = (published / "umc.md").read_text()
     assert "| umc_small | knn |" in text
@@ -186,8 +186,8 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     assert json.loads((out / "manifest.json").read_text())["budget"] == 40
 
     without = rows[(rows["policy"] != "random") | (rows["seed"] != rows["seed"].iloc[0])]
-    monkeypatch.setattr(experiments.umc.Study, "results", lambda self: without)
-    told = runner.invoke(app(experiments.umc.main), [*options, "--resume"])
+    monkeypatch.setattr(experiments.umc.__main__.Study, "results", lambda self: without)
+    told = runner.invoke(app(experiments.umc.__main__.main), [*options, "--resume"])
     assert told.exception is None or isinstance(told.exception, SystemExit)
     assert f"{out} has no report, random isn't complete" in told.stdout
 
@@ -197,7 +197,7 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     [
         (["-s", "umc_digits", "--strategy", "margins"], "unknown strategy margins; there are random"),
         (["-s", "umc_digits", "--strategy", "nowhere:MINE"], "can't import strategy 'nowhere:MINE'"),
-        (["-s", "umc_digits", "--strategy", f"{HERE}:HERE"], "is no experiments.umc_strategies.Strategy, but a str"),
+        (["-s", "umc_digits", "--strategy", f"{HERE}:HERE"], "is no experiments.umc.strategies.Strategy, but a str"),
         (["-s", "umc_digits", "--strategy", f"{HERE}:umc"], "is one of the study's; give yours another name"),
         (["-s", "coverage_fixed"], "coverage_fixed"),
         (["-s", "umc_digits", "-s", "umc_digit"], "no scenario 'umc_digit'"),
@@ -208,18 +208,18 @@ def test_a_small_run_is_complete_resumable_and_makes_a_page(
     ],
 )
 def test_wrong_options_are_one_plain_message(options: list[str], complaint: str) -> None:
-    result = runner.invoke(app(experiments.umc.main), options)
+    result = runner.invoke(app(experiments.umc.__main__.main), options)
     assert result.exit_code == 2
     assert complaint in result.stderr
 
 
 def test_a_directory_without_studies_is_an_error(tmp_path: Path) -> None:
-    result = runner.invoke(app(experiments.umc_page.main), ["--results", str(tmp_path)])
+    result = runner.invoke(app(experiments.umc.page.main), ["--results", str(tmp_path)])
     assert result.exit_code == 2
     assert "publish a study" in result.stderr
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "umc_x.parquet")
     with pytest.raises(StudyError, match="manifest"):
-        experiments.umc_page.published(tmp_path, "umc_")
+        experiments.umc.page.published(tmp_path, "umc_")
 
 
 # ------------------------------------------------------------------ what else is measured
@@ -276,7 +276,7 @@ def test_a_transformer_is_fine_tuned_on_what_was_bought(tmp_path: Path, monkeypa
     save_bert(tmp_path / "model")
     tiny = {"kind": "transformer", "model": str(tmp_path / "model"), "epochs": 6, "learning_rate": 0.02}
     tiny["batch_size"] = 8
-    monkeypatch.setattr(experiments.umc_campaign, "TRANSFORMER", tiny)
+    monkeypatch.setattr(experiments.umc.campaign, "TRANSFORMER", tiny)
     texts = text_pool()
     thrice = Pool(
         np.tile(texts.embeddings, (3, 1)),
@@ -323,8 +323,8 @@ def test_validation_labels_are_paid_for_in_the_area() -> None:
 
 def test_savings_are_averaged_over_the_list_of_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = {"made up": ("made_up", "not_run"), "nothing": ("other",)}
-    monkeypatch.setattr(experiments.umc_tables, "COUNTED", groups)
-    table = experiments.umc_tables.savings_table([made_up()]).set_index("strategy")
+    monkeypatch.setattr(experiments.umc.tables, "COUNTED", groups)
+    table = experiments.umc.tables.savings_table([made_up()]).set_index("strategy")
     assert table.loc["umc", "made up"] == "0.500 [0.500, 0.500] (1 of 2)"
     assert table.loc["umc", "nothing"] == "–"
     assert next(iter(table.index)) == "umc"
@@ -348,27 +348,27 @@ def ablated(*, badge: list[float]) -> ScenarioResults:
 
 
 def test_the_bandit_is_compared_with_the_best_fixed_arms() -> None:
-    (row,) = experiments.umc_tables.bandit_table([ablated(badge=[0.1, 0.5, 0.6, 0.7, 0.8])]).to_dict("records")
+    (row,) = experiments.umc.tables.bandit_table([ablated(badge=[0.1, 0.5, 0.6, 0.7, 0.8])]).to_dict("records")
     assert (row["best domain"], row["best criterion"]) == ("banking", "badge")
     assert row["UMC − best domain"].startswith("0.375"), "its own UMC, not the other study's"
     assert row["UMC − best criterion"].startswith("0.075")
     assert row["UMC − umc_without_bandit"] == "–"
     assert row["ahead of all arms and equal shares"] == "yes"
-    (row,) = experiments.umc_tables.bandit_table([ablated(badge=[0.1, 0.6, 0.7, 0.8, 0.9])]).to_dict("records")
+    (row,) = experiments.umc.tables.bandit_table([ablated(badge=[0.1, 0.6, 0.7, 0.8, 0.9])]).to_dict("records")
     assert row["ahead of all arms and equal shares"] == "no", "as good isn't ahead"
-    (row,) = experiments.umc_tables.bandit_table([made_up()]).to_dict("records")
+    (row,) = experiments.umc.tables.bandit_table([made_up()]).to_dict("records")
     assert row["ahead of all arms and equal shares"] == "–", "nobody gave equal shares"
 
 
 @pytest.mark.usefixtures("three_rivals")
 def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments.umc_tables, "LABELS", {"made_up": 0.5})
-    monkeypatch.setattr(experiments.umc_tables, "COUNTED", {"some": ("made_up",)})
-    monkeypatch.setattr(experiments.umc_tables, "SAVED", {"some": 0.55})
+    monkeypatch.setattr(experiments.umc.tables, "LABELS", {"made_up": 0.5})
+    monkeypatch.setattr(experiments.umc.tables, "COUNTED", {"some": ("made_up",)})
+    monkeypatch.setattr(experiments.umc.tables, "SAVED", {"some": 0.55})
     rivals = {"US": ("badge", "margin"), "Ens-US": ("umc_without_bandit", "badge")}
-    monkeypatch.setattr(experiments.umc_tables, "UNCERTAINTY", rivals)
-    monkeypatch.setattr(experiments.umc_tables, "SCENARIOS", ("made_up", *PLAIN))
-    told = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.0] * 5)] * 2)
+    monkeypatch.setattr(experiments.umc.tables, "UNCERTAINTY", rivals)
+    monkeypatch.setattr(experiments.umc.tables, "SCENARIOS", ("made_up", *PLAIN))
+    told = experiments.umc.tables.goals_table([made_up()], [ablated(badge=[0.0] * 5)] * 2)
     share, saved, us, ensemble, best, bandit = told.to_dict("records")
     assert (share["found"], share["reached"]) == ("0.500", "yes")
     assert (saved["found"], saved["reached"]) == ("0.500 [0.500, 0.500], 1 of 1 scenarios", "no")
@@ -377,14 +377,14 @@ def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> No
     assert ensemble["reached"] == "no"
     assert best["reached"] == "yes"
     assert (bandit["found"], bandit["reached"]) == ("made_up, made_up, of 2 that were run", "yes")
-    monkeypatch.setattr(experiments.umc_tables, "SCENARIOS", ("made_up", "not_run", *PLAIN))
-    alone = experiments.umc_tables.goals_table([made_up()], [ablated(badge=[0.9] * 5), ablated(badge=[0.0] * 5)])
+    monkeypatch.setattr(experiments.umc.tables, "SCENARIOS", ("made_up", "not_run", *PLAIN))
+    alone = experiments.umc.tables.goals_table([made_up()], [ablated(badge=[0.9] * 5), ablated(badge=[0.0] * 5)])
     assert alone.iloc[-1].tolist()[1:] == ["made_up, of 2 that were run", "no"]
     assert alone.iloc[2].tolist()[1:] == ["all, of the 1 of 2 scenarios that were run", "no"]
 
 
 def test_a_scenario_has_the_strategies_of_the_study() -> None:
-    wanted, of_study = experiments.umc._wanted, experiments.umc._of_study
+    wanted, of_study = experiments.umc.__main__._wanted, experiments.umc.__main__._of_study
     assert wanted(None, None, False) == [*((s, False) for s in SCENARIOS), *((s, True) for s in ABLATED)]
     assert wanted(None, None, True) == [(s, True) for s in ABLATED]
     assert wanted(None, ["margin"], False) == [(s, False) for s in SCENARIOS], "of a few strategies, no ablations"
@@ -399,7 +399,7 @@ def test_a_domain_has_what_was_bought_there() -> None:
     rows += [("umc", "s", "env", "umc", seed, "label_share/one", 10.0, 0.2 * seed) for seed in (1, 2)]
     rows += [("umc", "s", "env", "umc", seed, "auc/one", 10.0, 0.9) for seed in (1, 2)]
     r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=10)
-    (row,) = experiments.umc_report.domain_table(r).to_dict("records")
+    (row,) = experiments.umc.report.domain_table(r).to_dict("records")
     assert (row["umc: AUC"], row["umc: share of the labels"], row["random: AUC"]) == ("0.900", "0.300", "–")
 
 
@@ -409,7 +409,7 @@ def test_what_changed_nothing_is_told_as_the_same() -> None:
         rows += curve("umc", seed, [0.1, 0.6, 0.7]) + curve("umc_without_bandit", seed, [0.1, 0.6, 0.7])
         rows += curve("umc_without_band", seed, [0.1, 0.6, 0.8])
     r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=20)
-    table = experiments.umc_tables.ablation_table([r]).set_index("ablation")["made_up"]
+    table = experiments.umc.tables.ablation_table([r]).set_index("ablation")["made_up"]
     assert table["umc_without_bandit"] == "same"
     assert table["umc_without_band"] == "0.000 [0.000, 0.000]", "as large an area isn't the same curve"
     assert table["umc_by_gain"] == "–"
@@ -425,7 +425,7 @@ def test_fixed_arms_are_run_beside_the_ablations(tmp_path: Path) -> None:
     }
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(scenario))
     options = ["-s", str(tmp_path / "small.yaml"), "--ablations", "--strategy", "umc", "--seeds", "2", "--jobs", "1"]
-    told = runner.invoke(app(experiments.umc.main), [*options, "--out", str(tmp_path / "out")])
+    told = runner.invoke(app(experiments.umc.__main__.main), [*options, "--out", str(tmp_path / "out")])
     assert told.exit_code == 0, told.output
     assert set(pd.read_parquet(tmp_path / "out" / "results.parquet")["policy"]) == {
         "random",
@@ -468,8 +468,8 @@ def test_the_fewest_labels_of_others_are_of_whoever_needs_fewest_on_other_seeds(
 
 
 def test_savings_without_junk_leave_junk_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments.umc_tables, "COUNTED", {"some": ("made_up", "made_up_junk")})
-    table = experiments.umc_tables.savings_table([made_up()]).set_index("strategy")
+    monkeypatch.setattr(experiments.umc.tables, "COUNTED", {"some": ("made_up", "made_up_junk")})
+    table = experiments.umc.tables.savings_table([made_up()]).set_index("strategy")
     assert table.loc["umc", "some, without junk"].endswith("(1 of 1)")
     assert table.loc["umc", "some"].endswith("(1 of 2)")
 
@@ -491,13 +491,13 @@ def test_what_is_finished_is_published_with_its_commit_and_uncommitted_changes_n
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool
 ) -> None:
     made_by = {"versions": {}, "commit": "abcdef0123", "dirty": dirty, "machine": {}}
-    for module in ("experiments.umc", "experiments.study"):
+    for module in ("experiments.umc.__main__", "experiments.harness.study"):
         monkeypatch.setattr(f"{module}.provenance", lambda: dict(made_by))
     few = {name: STRATEGIES[name] for name in ("random", "stratified", "umc")}
     for name, value in {"STRATEGIES": few, "SEEDS": 2, "PICKING": 0}.items():
-        monkeypatch.setattr(experiments.umc, name, value)
+        monkeypatch.setattr(experiments.umc.__main__, name, value)
     monkeypatch.chdir(tmp_path)
-    told = runner.invoke(app(experiments.umc.main), ["-s", str(scenario), "--publish", "--jobs", "1"])
+    told = runner.invoke(app(experiments.umc.__main__.main), ["-s", str(scenario), "--publish", "--jobs", "1"])
     if dirty:
         assert told.exit_code == 2
         assert "needs a clean clone" in told.stderr

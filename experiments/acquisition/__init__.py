@@ -1,0 +1,1 @@
+"""Acquisition functions beside those of another library."""

@@ -1,0 +1,1 @@
+"""What studies are made of: units of work, options, reports, figures, tracking."""
