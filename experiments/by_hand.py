@@ -17,10 +17,10 @@ import typer
 from numpy.typing import NDArray
 
 from curation_gym.console import say
-from curation_gym.envs.audits import CLEAN
 from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.curation import curation
 from curation_gym.evaluation.rollout import make_core
+from curation_gym.pools.corpus_sources import CLEAN
 from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario
 from experiments.dynacure.report import add_missing, headline, who

@@ -20,11 +20,11 @@ import pandas as pd
 import typer
 from numpy.typing import NDArray
 
-from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.curation import curation
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval
 from curation_gym.policy import Policy
+from curation_gym.pools.corpus_sources import CLEAN
 from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
 from experiments.dynacure.found import Curated, Found

@@ -10,12 +10,11 @@ from scipy.special import expit, logit
 
 from curation_gym.config import Config, ConfigError, Many
 from curation_gym.memo import Memo
-from curation_gym.pools.corpus_sources import CLASSES
+from curation_gym.pools.corpus_sources import CLEAN, human_labels
 from curation_gym.pools.pool import Pool
 from curation_gym.pools.storage import bytes_digest
 from curation_gym.signals.refinement import RefinedSignal
 
-CLEAN = CLASSES.index("clean")
 Refinable = Literal["safety", "alignment"]
 REFINED: tuple[Refinable, ...] = ("safety", "alignment")
 """The signals that audits may correct: what people call toxic is neither safe nor aligned."""
@@ -107,8 +106,11 @@ def refined_signals(config: RefinementConfig | None, pool: Pool) -> list[str]:
     names: list[str] = [name for name in REFINED if name in config.signals and name in pool.signals]
     if not names:
         raise ConfigError(f"refinement corrects {' and '.join(config.signals)}; the pool has no such signal: {pool!r}")
-    if "label" not in pool.hidden:
-        raise ConfigError(f"refinement corrects signals by the hidden column 'label'; the pool has none: {pool!r}")
+    if human_labels(pool) is None:
+        raise ConfigError(
+            f"refinement corrects signals by what people called clean or toxic; the pool's classes are "
+            f"{', '.join(pool.class_names) or 'none'}: {pool!r}"
+        )
     if config.unsafe_from is not None and "severity" not in pool.hidden:
         raise ConfigError(f"refinement.unsafe_from needs the hidden column 'severity'; the pool has none: {pool!r}")
     return [*names, UTILITY] if config.gain and UTILITY in pool.signals else names

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.config import Config, ConfigError
-from curation_gym.envs.audits import CLEAN, called_safe
+from curation_gym.envs.audits import called_safe
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.learners.documents import tokenized, tokenizer_identity
 from curation_gym.learners.language_model import LanguageModelLearner
 from curation_gym.memo import Memo
+from curation_gym.pools.corpus_sources import CLEAN, human_labels
 from curation_gym.pools.labelled import Example, Preference, TrainSource, read_preferences
 from curation_gym.pools.partition import pool_keys
 from curation_gym.pools.pool import Pool
@@ -184,7 +185,7 @@ class Probes:
 
     def _choose_clean(self, pool: Pool, ids: NDArray[np.int32], documents: list[NDArray[np.int32]], start: int) -> None:
         """The first clean texts of every domain; people are asked until there are enough."""
-        label = pool.hidden.get("label")
+        label = human_labels(pool)
         self.domains: list[int] = []
         self._clean: list[list[int]] = []
         self._of: list[int] = []

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from curation_gym.envs.audits import CLEAN
 from curation_gym.memo import Memo
+from curation_gym.pools.corpus_sources import CLASSES, CLEAN, human_labels
 from curation_gym.pools.pool import Pool, PoolError
 
 FIFTHS, CLUSTERS = 5, 20
+TOXIC = CLASSES.index("toxic")
 IDENTITY_TERMS: dict[str, Sequence[str]] = {
     "women": ("woman", "women", "female", "females", "girl", "girls"),
     "men": ("man", "men", "male", "males", "boy", "boys"),
@@ -54,11 +55,12 @@ def curation(
         Unintended Bias" (WWW 2019), compare groups. What isn't defined is left out.
 
     Raises:
-        PoolError: for a pool without texts or without people's labels.
+        PoolError: for a pool without texts, or whose label isn't what people called clean or toxic.
     """
-    if pool.data is None or "text" not in pool.data.column_names or "label" not in pool.hidden:
-        raise PoolError(f"who was left out is told of texts with people's labels; the pool has none: {pool!r}")
-    toxic, clean = pool.hidden["label"][ids] == 1 - CLEAN, pool.hidden["label"][ids] == CLEAN
+    if pool.data is None or "text" not in pool.data.column_names:
+        raise PoolError(f"who was left out is told of texts; the pool has no column 'text': {pool!r}")
+    label = _labels(pool)[ids]
+    toxic, clean = label == TOXIC, label == CLEAN
     tokens = price[ids] * picked
     found = {
         "tokens": float(tokens.sum()),
@@ -98,13 +100,21 @@ def selection_rates(
             continue  # a yes or no has no fifths
         fifth = np.searchsorted(np.quantile(column, np.linspace(0, 1, FIFTHS + 1)[1:-1]), column)
         found |= {f"rate/{name}/{part + 1}": _share(picked, fifth == part) for part in range(FIFTHS)}
-    topic, toxic = _topics(pool)[ids], pool.hidden["label"][ids] == 1 - CLEAN
+    topic, toxic = _topics(pool)[ids], _labels(pool)[ids] == TOXIC
     for code in range(CLUSTERS):
         found |= {
             f"rate/topic/{code}": _share(picked, topic == code),
             f"toxic/topic/{code}": _share(toxic, topic == code),
         }
     return {metric: value for metric, value in found.items() if not np.isnan(value)}
+
+
+def _labels(pool: Pool) -> NDArray[np.integer]:
+    label = human_labels(pool)
+    if label is None:
+        known = ", ".join(pool.class_names) or "none"
+        raise PoolError(f"who was left out is told by what people called {' or '.join(CLASSES)}; classes here: {known}")
+    return label
 
 
 _named: Memo[str, dict[str, NDArray[np.bool_]]] = Memo(2)

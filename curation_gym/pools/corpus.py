@@ -16,7 +16,7 @@ from curation_gym.pools.cards import CorpusCard, attached
 from curation_gym.pools.chunking import PretrainedTokenizer, TokenizerConfig, TrainedTokenizer, make_tokenizer
 from curation_gym.pools.cleaning import RULES, Rule
 from curation_gym.pools.common import code_versions, coverage_columns
-from curation_gym.pools.corpus_sources import CLASSES, UNKNOWN, CorpusSource, Document
+from curation_gym.pools.corpus_sources import CLASSES, CLEAN, UNKNOWN, CorpusSource, Document
 from curation_gym.pools.corpus_steps import (
     Counts,
     by_precedence,
@@ -169,7 +169,7 @@ def _pool(
     label = np.array([documents[index].label for index in ids], np.int32)
     labelled = any(source.labelled for source in config.sources)
     known = np.flatnonzero((label != UNKNOWN) & (split != SPLITS.index("test")))
-    truth = Truth(known, label[known] == CLASSES.index("clean"), domain[known], tuple(map(str, names)))
+    truth = Truth(known, label[known] == CLEAN, domain[known], tuple(map(str, names)))
     # As it was read and as it was cleaned: what a signal is trained on may be either.
     excluded = DocumentSet(np.append(keys, document_keys(document.text for document in documents)))
     samples = Samples(texts, train, domain, excluded=excluded, truth=truth if labelled else None, encoders=encoders)
@@ -219,7 +219,7 @@ def _card(
         lines={rule: dict(number) for rule, number in counts.lines.items() if number},
         splits={name: dict(number) for name, number in by.items()},
         toxic=dict(Counter(of[label == CLASSES.index("toxic")].tolist())),
-        clean=dict(Counter(of[label == CLASSES.index("clean")].tolist())),
+        clean=dict(Counter(of[label == CLEAN].tolist())),
         tokenizer=_called(config.tokenizer),
     )
 

@@ -4,16 +4,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation_gym.config import Many, Pair
 from curation_gym.pools.documents import document_keys, in_part
+from curation_gym.pools.pool import Pool
 from curation_gym.pools.registry import DataReference, read_batches, stream_splits
 from curation_gym.pools.storage import PoolError
 
 CLASSES = ("clean", "toxic")
+CLEAN = CLASSES.index("clean")
 UNKNOWN = -1
 """The hidden label of a document that no human labelled."""
+
+
+def human_labels(pool: Pool) -> NDArray[np.integer] | None:
+    """(samples,), what people said of each: an index into :data:`CLASSES`, or :data:`UNKNOWN`. None for a pool whose
+    label is of something else, or that has none."""
+    return pool.hidden.get("label") if pool.class_names == CLASSES else None
 
 
 class CorpusSource(DataReference):
@@ -172,7 +182,7 @@ def _labels(
     if source.votes is not None:
         yes, no = (_counts(_column(batch, name, where), name, where, row) for name in source.votes)
         return [(UNKNOWN, -1.0) if y + n == 0 else (int(y >= n), y / (y + n)) for y, n in zip(yes, no, strict=True)]
-    return [(CLASSES.index("clean"), 0.0) if source.clean else (UNKNOWN, -1.0)] * len(batch[source.text])
+    return [(CLEAN, 0.0) if source.clean else (UNKNOWN, -1.0)] * len(batch[source.text])
 
 
 def _column(batch: dict[str, list[Any]], name: str, where: str) -> list[Any]:

@@ -4,6 +4,7 @@ Random is always among the policies: it is the zero of the normalised score. Wha
 seeds, what learns is trained on training seeds, and all act on evaluation seeds that nothing was fitted to.
 """
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from curation_gym.scenario import Scenario
 from curation_gym.seeding import seeds_for
 from experiments.benchmark.report import print_headline, report
 from experiments.harness.leaderboard import TRAINING, Leaderboard
-from experiments.harness.policies import digest, resolve
+from experiments.harness.policies import REFERENCES, digest, resolve
 from experiments.harness.study import Failure, Study, StudyError, Work
 from experiments.harness.tracking import Tracker
 from experiments.harness.units import (
@@ -45,9 +46,11 @@ def enter(study: Study, scenario: Scenario, core: CurationVectorEnv, policies: d
             learns = ":" in target and hasattr(policy_class(target), "learn")
             if learns:
                 settings(target, scenario)
-            entrants.append(Entrant(scenario, policy, target, bool(search_space(target, core.task)), learns))
+            tunable = policy not in REFERENCES and bool(search_space(target, core.task))
+            entrants.append(Entrant(scenario, policy, target, tunable, learns))
         except Exception as error:
-            study.fail(Failure(f"{policy} on {scenario.name}", f"{type(error).__name__}: {error}"))
+            told = f"{type(error).__name__}: {error}"
+            study.fail(Failure(f"{policy} on {scenario.name}", told, traceback.format_exc()))
     return entrants
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation_gym.config import Config, validated
-from curation_gym.envs.audits import CLEAN
 from curation_gym.evaluation.language_model.judges import judged
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.language_model.perplexity import perplexity
@@ -17,6 +16,7 @@ from curation_gym.evaluation.language_model.preferences import PreferencePair, r
 from curation_gym.evaluation.language_model.toxicity import summary
 from curation_gym.judge import Judge
 from curation_gym.memo import Memo
+from curation_gym.pools.corpus_sources import CLEAN
 from curation_gym.pools.labelled import TrainSource, read_preferences
 from curation_gym.pools.pool import Pool, PoolError
 

@@ -9,7 +9,7 @@ from curation_gym.policy import PolicyError, policy_class
 
 POLICIES = {
     "random": "baselines.random:Random",
-    "stratified": "baselines.stratified:Stratified",
+    "stratified": "baselines.domain_rule:EqualShares",
     "heuristic": "baselines.heuristic:Heuristic",
     "static_filter": "baselines.static_filter:StaticFilter",
     "classifier_filter": "baselines.static_filter:ClassifierFilter",
@@ -42,6 +42,7 @@ POLICIES = {
 
 REFERENCES = ("reference", "lookahead", "label_clean")
 """They see hidden truth, and others are compared with them; no other policy is ever bound to an environment."""
+_SHOWN_TRUTH = {POLICIES[name]: name for name in REFERENCES}
 
 
 def resolve(names: list[str]) -> dict[str, str]:
@@ -52,12 +53,14 @@ def resolve(names: list[str]) -> dict[str, str]:
             ``LABEL=NAME`` to be shown as LABEL.
 
     Raises:
-        PolicyError: for a name that is none of these, two policies that would be shown alike, or one that would be
-            shown under the short name of another.
+        PolicyError: for a name that is none of these, two policies that would be shown alike, one that would be
+            shown under the short name of another, or a reference that wouldn't be shown under its own.
     """
     shown: dict[str, str] = {}
     for name in names:
         label, target = _resolved(name)
+        if label not in REFERENCES and target in _SHOWN_TRUTH:
+            raise PolicyError(f"{target} is a reference, known as such by its own name: {_SHOWN_TRUTH[target]}")
         if POLICIES.get(label, target) != target:
             raise PolicyError(
                 f"{target} would be shown as {label!r}, which is {POLICIES[label]}; name it LABEL={target}"

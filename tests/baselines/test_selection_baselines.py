@@ -13,7 +13,6 @@ from baselines.heuristic import Heuristic, TextHeuristic
 from baselines.raft import Calibrated, Greedy, PacedRaft, Raft, RefinedRaft
 from baselines.reference import Hindsight
 from baselines.static_filter import ClassifierFilter, NoveltyFilter, StaticFilter
-from baselines.stratified import Stratified
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.biased_selection import BiasedSelectionVectorEnv
 from curation_gym.envs.coverage_selection import CoverageSelectionVectorEnv
@@ -21,6 +20,7 @@ from curation_gym.envs.rotting_arms import RottingArmsVectorEnv
 from curation_gym.envs.score_selection import ScoreSelectionVectorEnv
 from curation_gym.policy import Policy, PolicyError
 from curation_gym.pools import Pool
+from curation_gym.pools.corpus_sources import CLASSES
 from curation_gym.task import Column, Task
 
 RULES = [
@@ -33,7 +33,7 @@ RULES = [
     Raft,
     Calibrated,
     Greedy,
-    Stratified,
+    EqualShares,
 ]
 SHAPE = {"n_items": 6, "horizon": 4, "budget": 8}
 
@@ -143,8 +143,9 @@ def test_audit_corrected_takes_off_the_bias_and_buys_what_it_is_unsure_of(biased
 
 def test_rules_that_know_no_audits_take_them_for_masked(biased: Task) -> None:
     ones = [1.0] * 6
-    observation = seen(biased, safety=ones, utility=ones, is_audit=[0, 0, 0, 0, 1, 1])
-    for rule in (Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, Stratified):
+    domain = next(name for name in biased.item_features if name.startswith("domain="))
+    observation = seen(biased, safety=ones, utility=ones, is_audit=[0, 0, 0, 0, 1, 1], **{domain: ones})
+    for rule in (Heuristic, StaticFilter, NoveltyFilter, Raft, Calibrated, Greedy, EqualShares):
         chosen, _ = rule(biased).predict(observation)
         assert chosen[:4].any(), rule
         assert not chosen[4:].any(), rule
@@ -175,10 +176,8 @@ def test_heuristic_needs_every_signal_and_some_novelty(task: Task) -> None:
 
 def test_stratified_gives_every_domain_the_same_expectation(task: Task) -> None:
     observation = seen(task, domain__a=[1, 1, 1, 1, 0, 0], domain__b=[0, 0, 0, 0, 1, 1])
-    p, _ = Stratified(task).predict(observation)
-    rate = 8 / 24
-    np.testing.assert_allclose(p, [rate * 6 / (2 * 4)] * 4 + [rate * 6 / (2 * 2)] * 2, rtol=1e-6)
-    assert p[:4].sum() == pytest.approx(p[4:].sum()) == pytest.approx(rate * 6 / 2)
+    p, _ = EqualShares(task).predict(observation)
+    np.testing.assert_allclose(p, [1 / 4] * 4 + [1 / 2] * 2, rtol=1e-6)  # a budget of 8 in 4 steps
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -280,9 +279,7 @@ def test_what_is_ranked_or_stratified_costs_tokens_where_the_budget_does(task: T
     np.testing.assert_array_equal(chosen, [1, 0, 1, 1, 0, 0])  # 60 + 30 are less than 100, so one more
     chosen, _ = Raft(in_tokens, share=0.4).predict(observation)  # of 180
     np.testing.assert_array_equal(chosen, [1, 0, 0, 1, 0, 0])
-    p, _ = Stratified(in_tokens).predict(observation)
     cost = np.array([90, 30, 60, 90, 30, 0])
-    np.testing.assert_allclose(p, np.minimum(100 / 3 / np.maximum(cost, 1), 1) * observation["mask"], rtol=1e-5)
     p, _ = EqualShares(in_tokens).predict(observation)
     share = np.array([35, 30, 35, 35, 30, 0])  # b has 30 only
     np.testing.assert_allclose(p, share / np.maximum(cost, 1), rtol=1e-5)
@@ -296,7 +293,7 @@ def test_what_is_ranked_or_stratified_costs_tokens_where_the_budget_does(task: T
     [
         ({"share_d": 1.0}, "unknown 'share_d'"),
         ({"signal": "refined_safety"}, "needs the column 'refined_safety'"),
-        ({"threshold_a": 1.5}, r"thresholds must be in \[0, 1\]"),
+        ({"threshold_a": 1.5}, r"threshold_a must be in \[0, 1\]"),
         ({"share_a": 0, "share_b": 0, "share_c": 0}, "not all 0"),
     ],
 )
@@ -309,7 +306,7 @@ def test_the_label_clean_reference_selects_what_people_called_clean() -> None:
     rng = np.random.default_rng(1)
     signals = {name: rng.random(60) for name in ("safety", "alignment", "utility")}
     columns = {"domain": np.arange(60) % 3, "domain_names": ("a", "b", "c")}
-    pool = Pool(rng.random((60, 2)), signals, **columns, hidden={"label": rng.integers(0, 2, 60)})
+    pool = Pool(rng.random((60, 2)), signals, **columns, hidden={"label": rng.integers(0, 2, 60)}, class_names=CLASSES)
     core = ScoreSelectionVectorEnv(2, pool=pool, **SHAPE)
     policy = LabelClean(core.task, share_c=0)
     observation, _ = core.reset(seed=3)
@@ -319,7 +316,7 @@ def test_the_label_clean_reference_selects_what_people_called_clean() -> None:
     ids = core.shown_ids()
     p, _ = policy.predict(observation)
     np.testing.assert_array_equal(p > 0, (pool.hidden["label"][ids] == 0) & (pool.domain[ids] != 2))
-    with pytest.raises(PolicyError, match="pool with hidden labels"):
+    with pytest.raises(PolicyError, match="classes of this pool are: none"):
         policy.bind(ScoreSelectionVectorEnv(1, pool=Pool(rng.random((60, 2)), signals), **SHAPE))
 
 

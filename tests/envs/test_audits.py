@@ -10,6 +10,7 @@ from scipy.special import logit
 from curation_gym.config import ConfigError, validated
 from curation_gym.envs.audits import Audits, RefinementConfig, refined_signals
 from curation_gym.pools import Pool
+from curation_gym.pools.corpus_sources import CLASSES
 from curation_gym.signals.refinement import RefinedSignal
 
 N, HORIZON = 60, 10
@@ -23,6 +24,7 @@ def make_pool(**changes: Any) -> Pool:
         "domain": np.arange(N) % 2,
         "domain_names": ("a", "b"),
         "hidden": {"label": (severity >= 0.5).astype(int), "severity": severity},
+        "class_names": CLASSES,
     }
     return Pool(rng.standard_normal((N, 4)), **(columns | changes))
 
@@ -184,7 +186,7 @@ def test_what_cannot_be_audited_is_refused() -> None:
         audits(make_pool(signals={"safety": np.zeros(N)}), signals=["alignment"])
     with pytest.raises(ConfigError, match="hidden column 'severity'"):
         audits(make_pool(hidden={"label": np.zeros(N, int)}), unsafe_from=0.5)
-    with pytest.raises(ConfigError, match="corrects signals by the hidden column 'label'"):
+    with pytest.raises(ConfigError, match="corrects signals by what people called"):
         audits(make_pool(hidden={}))
     unknown = make_pool(hidden={"label": np.full(N, -1), "severity": np.full(N, -1.0)})
     assert audits(unknown).audit(0, HORIZON) == 0

@@ -20,6 +20,7 @@ from curation_gym.evaluation.language_model.perplexity import perplexity
 from curation_gym.learners.language_model import LanguageModelLearner, load_causal
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.pools import Pool
+from curation_gym.pools.corpus_sources import CLASSES
 from curation_gym.signals.refinement import RefinedSignal
 from tests.learners.tiny_lm import WORDS, save_tiny
 
@@ -36,6 +37,7 @@ def make_pool(**changes: Any) -> Pool:
         "domain": np.arange(n) % 2,
         "domain_names": ("sea", "kitchen"),
         "hidden": {"label": rng.choice([0, 0, 1, -1], n)},
+        "class_names": CLASSES,
         "split": np.arange(n) % 4 // 2,
         "data": pa.table({"text": [" ".join(rng.choice(WORDS, rng.integers(2, 12))) for _ in range(n)]}),
     }
@@ -449,7 +451,8 @@ def test_it_ends_when_nothing_can_be_paid(model: str) -> None:
     ("changes", "message"),
     [
         ({"pool": make_pool(data=None)}, "must hold a text for every sample"),
-        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects signals by the hidden column 'label'"),
+        ({"pool": make_pool(hidden={}), "refinement": {}}, "refinement corrects signals by what people called"),
+        ({"pool": make_pool(class_names=("prose", "code")), "refinement": {}}, "classes are prose, code"),
         ({"weights": {"safety": 0.7}}, "sum to 1"),
         ({"weights": {"safety": 0.7, "novelty": 0.3}}, "weights are of safety, alignment, utility"),
         ({"probes": {"prompts": 3}}, "prompts and safety go together"),

@@ -6,6 +6,7 @@ import pytest
 
 from curation_gym.evaluation.curation import IDENTITY_TERMS, curation, mentions, selection_rates
 from curation_gym.pools import Pool, PoolError
+from curation_gym.pools.corpus_sources import CLASSES
 
 
 def test_who_was_filtered_is_counted_by_peoples_labels() -> None:
@@ -15,6 +16,7 @@ def test_who_was_filtered_is_counted_by_peoples_labels() -> None:
         domain=[0, 0, 0, 1, 1, 1],
         domain_names=("sea", "kitchen"),
         hidden={"label": np.array([0, 1, 0, 0, 1, -1])},
+        class_names=CLASSES,
         data=pa.table({"text": texts}),
     )
     ids, picked = np.array([5, 4, 3, 2, 1, 0]), np.array([1, 1, 0, 1, 0, 0], bool)
@@ -46,6 +48,7 @@ def test_what_a_policy_prefers_is_told_by_fifths_and_topics() -> None:
         np.eye(2)[topic] + 0.01 * rng.standard_normal((100, 2)),
         {"safety": rng.permutation(100) / 100},
         hidden={"label": topic},
+        class_names=CLASSES,
         data=pa.table({"text": [str(i) for i in range(100)]}),
     )
     ids, length = rng.permutation(100), np.arange(100) + 1
@@ -68,5 +71,10 @@ def test_a_group_is_named_by_whole_words() -> None:
 
 
 def test_without_texts_or_labels_nobody_can_tell() -> None:
-    with pytest.raises(PoolError, match="texts with people's labels"):
+    with pytest.raises(PoolError, match="told of texts; the pool has no column"):
         curation(Pool(np.eye(2)), np.arange(2), np.ones(2, bool), np.ones(2, int))
+    texts = pa.table({"text": ["a", "b"]})
+    kinds = Pool(np.eye(2), hidden={"label": [0, 1]}, class_names=("prose", "code"), data=texts)
+    for told in (curation, selection_rates):
+        with pytest.raises(PoolError, match="what people called clean or toxic; classes here: prose, code"):
+            told(kinds, np.arange(2), np.ones(2, bool), np.ones(2, int))
