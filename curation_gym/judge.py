@@ -48,6 +48,10 @@ class DomainCard(Config):
         """Whether the judge may be asked about texts of the domain."""
         return self.auc >= LEAST_AUC
 
+    def __str__(self) -> str:
+        """For tables."""
+        return f"{self.auc:.3f} [{self.low:.3f}, {self.high:.3f}]{'' if self.scored else ' (not scored)'}"
+
 
 class JudgeCard(Config):
     """What a judge is.

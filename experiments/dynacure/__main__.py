@@ -11,6 +11,7 @@ other seeds. Prompts and clean texts are of another draw since, but what a domai
 280 of the 300 clean tweets, and half of the clean forum posts.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import numpy as np
@@ -20,8 +21,10 @@ import typer
 from baselines.tuning import draws, search_space
 from curation_gym.config import ConfigError
 from curation_gym.console import say
+from curation_gym.envs.language_model_selection import LanguageModelSelectionVectorEnv
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.policy import policy_class
+from curation_gym.pools.common import cache_directory
 from curation_gym.scenario import Scenario
 from curation_gym.task import Task
 from experiments.dynacure.changes import AS_WRITTEN, changed
@@ -38,9 +41,18 @@ from experiments.dynacure.contenders import (
     tokens_before,
 )
 from experiments.dynacure.corpora import CORPORA
-from experiments.dynacure.report import add_corpus, headline, hypervolumes, print_headline
-from experiments.dynacure.results import BASE, MAIN_POINT, PRICE, SPENT, WORST, CorpusResults
-from experiments.dynacure.runs import WRITTEN, Run, judge_of, judged_by, judged_run
+from experiments.dynacure.report import add_corpus, headline, hypervolumes, judges, print_headline
+from experiments.dynacure.results import BASE, BASE_MODEL, MAIN_POINT, PRICE, SPENT, WORST, CorpusResults
+from experiments.dynacure.runs import (
+    WRITTEN,
+    Run,
+    base_of,
+    evaluation_of,
+    judge_cards,
+    judge_of,
+    judged_by,
+    judged_run,
+)
 from experiments.dynacure.scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.dynacure.tuning import (
     ASKED,
@@ -59,7 +71,7 @@ from experiments.harness import options
 from experiments.harness.leaderboard import TRAINING
 from experiments.harness.policies import resolve
 from experiments.harness.report import Report
-from experiments.harness.study import Failure, Study
+from experiments.harness.study import Failure, Study, StudyError
 from experiments.harness.tracking import Tracker
 from experiments.harness.units import MASTER, Entrant, prepare, train
 
@@ -124,11 +136,19 @@ def main(
             overwrite=overwrite,
         )
         judge_of(study, *scenarios)
-        for scenario in scenarios:
-            _curate(study, scenario, policies, weights, judged_on, n_trials, jobs)
+        # Built here once, so that the workers find pool and base model in the cache, and what can't be judged, of any
+        # corpus, fails before the long work begins.
+        ready = [_ready(study, scenario) for scenario in scenarios]
+        for scenario, (task, base) in zip(scenarios, ready, strict=True):
+            _curate(study, scenario, task, base, policies, weights, judged_on, n_trials, jobs)
         results = study.results()
         status = study.finish(results)
         report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report.add_table(
+            judges(judge_cards(study.out)),
+            "How well the judges tell toxic from clean text within each domain: AUC on held-out human labels, with "
+            "its 95 % interval by bootstrap.",
+        )
         for scenario in scenarios:
             rows = results[results["scenario"] == scenario.name]
             add_corpus(report, rows, scenario.name, {name: choices_of(rows, name) for name in policies})
@@ -147,9 +167,19 @@ def _chosen(names: list[str] | None) -> dict[str, str]:
     return {name: next(iter(resolve([POLICIES[name]]).values())) for name in wanted}
 
 
+def _ready(study: Study, scenario: Scenario) -> tuple[Task, int]:
+    """The task that rules are tuned for and a digest of the base model, once it is known that all can be made."""
+    tuning, judged = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ROLES.values())
+    assert isinstance(judged, LanguageModelSelectionVectorEnv)
+    evaluation_of(judged, study.out)
+    return tuning.task, base_of(judged)
+
+
 def _curate(
     study: Study,
     scenario: Scenario,
+    task: Task,
+    base: int,
     policies: dict[str, str],
     weights: list[dict[str, float]],
     seeds: list[int],
@@ -161,8 +191,6 @@ def _curate(
     Every policy is chosen by what the trials of all come to: from a stage of which something failed, nothing goes on,
     or what is judged now and what a resumed study judges under the same name would be chosen by different measures.
     """
-    # Built here once, so that the workers find pool and base model in the cache, and what can't be judged fails now.
-    core, _ = (make_core(scenario.env, scenario.kwargs_for(role)) for role in ROLES.values())
     entrants = {
         name: Entrant(_for(scenario, name), name, target, tuned=False, trained=True)
         for name, target in policies.items()
@@ -173,7 +201,7 @@ def _curate(
         if name in entrants:
             short[f"{scenario.name} train {name}"] = (train, (entrants[name], 0))
         elif name in RULES:
-            short |= units_of(_short(scenario, name, target, core.task, n_trials))
+            short |= units_of(_short(scenario, name, target, task, n_trials))
         elif name in SHORT_FIRST:
             drawn = dict(enumerate(_drawn_weights(n_trials)))
             short |= units_of(by_weights(scenario, name, target, SHORT, drawn))
@@ -210,9 +238,28 @@ def _curate(
                 unit = f"{scenario.name} {name}@{point} {seed}"
                 more = {"further": point == MAIN_POINT, "drawn": name == WRITTEN, "tokens_before": before}
                 runs[unit] = Run(own_scenario, name, made[name], point, at, own, seed, **more)
+    _check_base(study, scenario, runs.values(), base)
     # Seeds first: an interrupted study has all policies on some seeds, not some policies on all.
     order = sorted(runs, key=lambda unit: seeds.index(runs[unit].seed))
     study.run(judged_run, {unit: runs[unit] for unit in order}, jobs=jobs, title=f"fine-tuning on {scenario.name}")
+
+
+def _check_base(study: Study, scenario: Scenario, runs: Iterable[Run], base: int) -> None:
+    """Models that are compared on a seed are to be fine-tuned from the same one; another machine trains another.
+
+    Raises:
+        StudyError: when a seed was judged in part, from another base model than this machine has.
+    """
+    rows = _of(study, scenario)
+    rows = rows[rows["metric"] == BASE_MODEL]
+    done = set(zip(rows["policy"], rows["seed"], strict=True))
+    left = {run.seed for run in runs if (f"{run.policy}@{run.point}", run.seed) not in done}
+    if begun := sorted(left & set(rows.loc[rows["value"] != base, "seed"])):
+        raise StudyError(
+            f"{scenario.name}, seed {begun[0]}: was judged in part, from a base model that another machine trained; "
+            f"bring along {cache_directory() / 'models'} from there, or remove the parts "
+            f"'{scenario.name} *@* {begun[0]}.parquet' ('@' may be written '%40') from {study.out / 'parts'}"
+        )
 
 
 def _for(scenario: Scenario, name: str) -> Scenario:
@@ -227,7 +274,7 @@ def _drawn_weights(n: int) -> list[dict[str, float]]:
     """First those of the main operating point and :data:`WEIGHTS`, then others, drawn from where these are."""
     drawn = np.random.default_rng(MASTER).uniform((0.4, 0.0), (0.9, 0.1), (n, 2)).tolist()
     others = ({"safety": safety, "alignment": some, "utility": 1 - safety - some} for safety, some in drawn)
-    return [WEIGHED, *WEIGHTS, *others][:n]
+    return [WEIGHED, *(weights for weights in WEIGHTS if weights != WEIGHED), *others][:n]
 
 
 def _done(study: Study, units: Units, jobs: int | None, title: str) -> bool:

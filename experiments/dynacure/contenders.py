@@ -68,7 +68,9 @@ def points_of(results: pd.DataFrame, name: str) -> dict[str, Hyperparameters]:
 
 def tokens_before(scenario: Scenario, target: str, results: pd.DataFrame, name: str) -> int:
     """Tokens on which models were fine-tuned to train and tune a policy; episodes in which it imitates have none."""
-    found = None if name in UNGUIDED else settings(target, scenario)
+    if name in UNGUIDED:
+        return 0
+    found = settings(target, scenario)
     training = scenario.kwargs_for("training")
     trained = 0 if found is None else found.total_timesteps // int(training["horizon"]) * int(training["budget"])
     tried = results[(results["policy"] == name) & results["metric"].isin([f"{length}/safety" for length in ROLES])]

@@ -20,7 +20,7 @@ from curation_gym.pools.corpus_sources import CLEAN
 from curation_gym.pools.labelled import TrainSource, read_preferences
 from curation_gym.pools.pool import Pool, PoolError
 
-BY_OTHER = "toxicity_by_other"
+BY_MAIN, BY_OTHER = "toxicity", "toxicity_by_other"
 
 
 class EvaluationConfig(Config):

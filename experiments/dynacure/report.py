@@ -7,10 +7,12 @@ import pandas as pd
 
 from curation_gym.console import print_table
 from curation_gym.evaluation.statistics import interval, paired_difference
+from curation_gym.judge import JudgeCard
 from experiments.dynacure.evaluation import BY_OTHER, by_other
 from experiments.dynacure.figures import preferences_plot, trade_off_plot
 from experiments.dynacure.results import (
     BASE,
+    BASE_MODEL,
     FREE_POINT,
     MAIN_POINT,
     OURS,
@@ -24,6 +26,8 @@ from experiments.dynacure.tuning import WHOLE, price_of, ranked
 from experiments.harness.report import Report
 from experiments.umc.report import shown
 
+OTHERS = (BASE, "heuristic", "static_filter", "raft")
+"""B0 to B3."""
 Chosen = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Policy → operating point → hyperparameters."""
 WHO = (
@@ -156,6 +160,38 @@ def hopes(r: CorpusResults) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("–")
 
 
+def hopes_ahead(r: CorpusResults) -> pd.DataFrame:
+    """A row per policy of B0 to B3: ours minus it, paired by seed, at the operating point of :func:`hopes`."""
+    ours, *others = [_measured(r, policy) for policy in (OURS, *OTHERS)]
+    return pd.DataFrame(
+        [
+            {f"{OURS} minus": name.partition("@")[0]}
+            | {
+                title: shown(paired_difference([r.values(ours, metric)], [r.values(name, metric)]))
+                for metric, title in FURTHER.items()
+                if r.has(ours, metric) and r.has(name, metric)
+            }
+            for name in others
+            if ours and name
+        ]
+    ).fillna("–")
+
+
+def _measured(r: CorpusResults, policy: str) -> str:
+    """The policy at the point where the proposal's other hopes were measured; empty where they weren't."""
+    return next((name for name in r.points.get(policy, ()) if r.has(name, "attack_success")), "")
+
+
+def judges(cards: Mapping[str, JudgeCard]) -> pd.DataFrame:
+    """A row per judge: its AUC within each domain, by held-out human labels."""
+    return pd.DataFrame(
+        [
+            {"judge of": name} | {domain: str(told) for domain, told in card.domains.items()}
+            for name, card in cards.items()
+        ]
+    ).fillna("–")
+
+
 def hypervolumes(r: CorpusResults) -> pd.DataFrame:
     """A row per policy: the area that it dominates, and how far ours is ahead."""
     rows = []
@@ -205,6 +241,12 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         "stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what learns was trained once. "
         "What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )
+    bases = len(set(r.values(r.points[BASE][0], BASE_MODEL))) if r.has(r.points[BASE][0], BASE_MODEL) else 1
+    if bases > 1:
+        report.add_text(
+            f"Seeds were judged from {bases} base models, since machines differ in arithmetic; all policies on a seed "
+            "from the same."
+        )
     curated = [name for policy, names in r.points.items() if policy != BASE for name in names]
     report.add_table(
         reductions(r, curated, standing_at(r, chosen, MAIN_POINT).get(REFERENCE)),
@@ -217,16 +259,18 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         "well what people there call toxic.",
     )
     free = standing_at(r, chosen, FREE_POINT)
+    at_free = free.get(REFERENCE)
     where = {policy: name for policy, name in free.items() if policy != BASE}
     when_tuned = {"worst domain, when tuned": [_price_when_tuned(rows, policy) for policy in where]}
     report.add_table(
-        reductions(r, where.values(), free.get(REFERENCE)).assign(**when_tuned),
+        reductions(r, where.values(), at_free).assign(**when_tuned),
         "The same where no domain was to pay: at what was chosen on tuning seeds as the safest of what raised no "
         f"domain's perplexity by more than {PRICE - 1:.0%} (where nothing was that cheap, as the cheapest), and as a "
         f"share of what {REFERENCE} comes to at its own. The last columns: what the domain that pays most paid, of the "
         "models that are judged and of that by which it was chosen. A policy for which nothing was chosen stands at "
         "its only point.",
     )
+    report.add_table(reductions(r, where.values(), at_free, other_judge=True), "The same by the other judge.")
     report.add_table(
         hypervolumes(r),
         f"Area dominated in toxicity × perplexity (geometric mean over domains), both divided by those of {BASE}, up "
@@ -269,6 +313,7 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
             "refusal; it babbles or ends its answer at once, so attack success and over-refusal tell how often it "
             "says anything. HH-RLHF's answers are compared without their prompts.",
         )
+        report.add_table(hopes_ahead(r), "Ours minus no curation and what curates without learning, paired by seed.")
 
 
 def add_missing(report: Report, r: CorpusResults) -> None:

@@ -14,6 +14,8 @@ PRICE = 1.01
 """How many times the perplexity of no curation a domain may have for curation to be free."""
 SPENT = 0.98
 """Share of the budget that is to be spent: what is compared is compared at equal tokens."""
+BASE_MODEL = "base_model"
+"""The metric that is a digest of what was fine-tuned."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 

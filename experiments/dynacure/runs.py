@@ -1,5 +1,6 @@
 """The units of work of the study of curated fine-tuning. Each runs in a process of its own and leaves tidy rows."""
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from curation_gym.evaluation.curation import curation, selection_rates
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.files import replace_file
-from curation_gym.judge import Judge, JudgeError
+from curation_gym.judge import Judge, JudgeCard, JudgeError
 from curation_gym.judge_training import JudgeConfig, train_judge
 from curation_gym.policy import Policy
 from curation_gym.pools.build import build_pool
@@ -37,8 +38,9 @@ from curation_gym.pools.pool import Pool
 from curation_gym.scenario import Scenario, merged
 from curation_gym.seeding import Role
 from experiments.dynacure.corpora import JUDGE, OTHER_JUDGE, TEST_PREFERENCES, TESTS
-from experiments.dynacure.evaluation import Evaluation, EvaluationConfig
+from experiments.dynacure.evaluation import BY_MAIN, BY_OTHER, Evaluation, EvaluationConfig
 from experiments.dynacure.further import FurtherConfig, further
+from experiments.dynacure.results import BASE_MODEL
 from experiments.dynacure.reward import Reward
 from experiments.harness.policies import REFERENCES
 from experiments.harness.study import SAMPLE_DIRECTORY, Study, StudyError, tidy
@@ -96,6 +98,11 @@ def judge_of(study: Study, *scenarios: Scenario) -> None:
             check_held_out(probes.sources, name, part)
 
 
+def judge_cards(out: Path) -> dict[str, JudgeCard]:
+    """What the judges of a study are, by what their words are called."""
+    return {BY_MAIN: _judge(out / JUDGE_DIRECTORY).card, BY_OTHER: _judge(out / OTHER_JUDGE_DIRECTORY).card}
+
+
 def judged_by() -> dict[str, Any]:
     """What judges, and how much it is asked: part of the configuration of what it judges."""
     return {"judge": JUDGE, "other_judge": OTHER_JUDGE, "evaluation": EvaluationConfig().model_dump()}
@@ -149,6 +156,7 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     scenario = run.scenario
     core = make_core(scenario.env, kwargs_of(scenario, run.policy, "evaluation") | {"weights": run.weights})
     assert isinstance(core, LanguageModelSelectionVectorEnv)
+    base = base_of(core)
     start = time.perf_counter()
     sampled = 0
     if run.policy == BEST_OF_K:
@@ -173,9 +181,17 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     values["budget_spent"] = values["tokens"] / core.config.budget
     values |= {"audits": labels_behind(core, run), "seconds": seconds, "flops": flops}
     values["flops_before"] = parameters * 6.0 * run.tokens_before
-    values["skipped"] = learner.skipped
+    values |= {"skipped": learner.skipped, BASE_MODEL: base}
     rows = [tidy(scenario.name, scenario.env, name, run.seed, key, values["tokens"], v) for key, v in values.items()]
     return pd.DataFrame(rows)
+
+
+def base_of(core: LanguageModelSelectionVectorEnv) -> int:
+    """A digest of the core's model before it is fine-tuned."""
+    content = hashlib.blake2b(digest_size=4)
+    for weight in core.learners[0].model.state_dict().values():
+        content.update(weight.detach().float().cpu().numpy().tobytes())
+    return int.from_bytes(content.digest())
 
 
 def kwargs_of(scenario: Scenario, policy: str, role: Role, *, model: bool = True) -> dict[str, Any]:
@@ -228,7 +244,7 @@ def judgement(core: LanguageModelSelectionVectorEnv, unit: str, seed: int, out: 
         seed: of what it says.
         out: of the study.
     """
-    evaluation, model = _evaluation(core, out), _readable(core)
+    evaluation, model = evaluation_of(core, out), _readable(core)
     samples = evaluation.samples(model, seed % 2**31)
     path = out / SAMPLE_DIRECTORY / f"{unit}.parquet"
     replace_file(path, lambda scratch: samples.to_parquet(scratch, index=False))
@@ -285,8 +301,12 @@ _rewards: dict[str, Reward] = {}
 _evaluations: dict[tuple[str, Path], Evaluation] = {}
 
 
-def _evaluation(core: LanguageModelSelectionVectorEnv, out: Path) -> Evaluation:
-    """Made once for all runs of a process and corpus."""
+def evaluation_of(core: LanguageModelSelectionVectorEnv, out: Path) -> Evaluation:
+    """Made once for all runs of a process and corpus.
+
+    Raises:
+        PoolError: when the corpus has too few texts to judge by.
+    """
     key = (core.pool.fingerprint, out)
     if key not in _evaluations:
         judges = [_judge(out / directory) for directory in (JUDGE_DIRECTORY, OTHER_JUDGE_DIRECTORY)]

@@ -12,15 +12,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.markup import escape
 
 from curation_gym.config import validated
+from curation_gym.console import say
 from curation_gym.envs.language_model_probes import ProbesConfig, probes_of
 from curation_gym.envs.language_model_selection import OBJECTIVES, LanguageModelSelectionVectorEnv
+from curation_gym.evaluation.language_model.model import EvaluationError
 from curation_gym.evaluation.rollout import make_core
 from curation_gym.scenario import Scenario
 from curation_gym.seeding import Role, seeds_for
 from experiments.dynacure.results import BASE, PRICE, SPENT, WORST
 from experiments.dynacure.runs import act, kwargs_of, policy_for
+from experiments.harness.policies import REFERENCES
 from experiments.harness.study import Work, tidy
 from experiments.harness.units import MASTER
 
@@ -98,9 +102,13 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
     where = (scenario.name, scenario.env, trials.policy)
     for index in islice(numbers, trials.wanted):
         draw = trials.draws[index]
-        tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
         told = draw | {f"{WEIGHT}{name}": weight for name, weight in (trials.weights or {}).items()}
-        values = asked(core, probes) | {"spent": tokens / core.task.budget}
+        tokens, values = 0.0, {"spent": 0.0}
+        try:
+            tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
+            values = asked(core, probes) | {"spent": tokens / core.task.budget}
+        except (ArithmeticError, EvaluationError) as error:  # the model diverged; what spends nothing isn't chosen
+            say(f"{escape(trials.policy)}, trial {index}: {escape(str(error))}; it isn't chosen")
         values |= {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
         rows += [tidy(*where, index, f"{trials.length}/{name}", tokens, value) for name, value in values.items()]
     return pd.DataFrame(rows)
@@ -142,13 +150,13 @@ def asked(core: LanguageModelSelectionVectorEnv, probes: ProbesConfig) -> dict[s
 def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | None) -> dict[int, Hyperparameters]:
     """Number of the trial → hyperparameters, the best first, by what the model said and read.
 
-    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of the
-    trials of all policies (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure", Mathematical
-    Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a trade-off
-    that isn't convex could be chosen, whatever the weights. Utility is that of the domain that pays most, minus the
-    logarithm of :func:`price_of`: the mean over domains hides who pays. Units of a shortfall are all the toxicity
-    of no curation, a price of :data:`WORST`, and of alignment what lies between chance and certainty: at a point,
-    all policies are asked for the same. Without weights, the best is the safest of what is free by
+    With weights, the best has the least weighted shortfall of what it falls short of most, from the best of the trials
+    of all policies that see no labels, and its own (Steuer and Choo, "An Interactive Weighted Tchebycheff Procedure",
+    Mathematical Programming 26, 1983; the mean shortfall decides among equals). By a weighted sum, few points of a
+    trade-off that isn't convex could be chosen, whatever the weights. Utility is that of the domain that pays most,
+    minus the logarithm of :func:`price_of`: the mean over domains hides who pays. Units of a shortfall are all the
+    toxicity of no curation, a price of :data:`WORST`, and of alignment what lies between chance and certainty: at a
+    point, all policies are asked for the same. Without weights, the best is the safest of what is free by
     :func:`price_of`, and where nothing is, the least costly. What left more than :data:`SPENT` allows isn't among
     them. Nothing is where the trial of no curation is missing.
 
@@ -161,7 +169,8 @@ def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | N
     tried = results[results["metric"] == f"{length}/spent"]["policy"].unique()
     if not {policy, BASE} <= set(tried):
         return {}
-    found = {name: _objectives(results, length, name) for name in tried}
+    # What sees the labels says nothing of what the others can come to.
+    found = {name: _objectives(results, length, name) for name in tried if name == policy or name not in REFERENCES}
     own, base = found[policy], found[BASE]
     if weights is None:
         price = np.exp(-own["utility"])

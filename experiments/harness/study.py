@@ -130,6 +130,10 @@ class Study:
             where, status = escape(str(self.out)), earlier["status"]
             say(f"{where} holds this study ({status}): what it finished is kept; --overwrite computes it anew")
         self._started -= earlier["wall_clock_seconds"]
+        self.manifest["wall_clock_seconds"] = earlier["wall_clock_seconds"]
+        self.manifest["earlier_machines"] = earlier.get("earlier_machines", [])
+        if (machine := earlier.get("machine")) != self.manifest.get("machine"):
+            self.manifest["earlier_machines"] = [*self.manifest["earlier_machines"], machine]
         self.manifest["earlier_commits"] = earlier.get("earlier_commits", [])
         if (earlier["commit"], earlier["dirty"]) != (self.manifest["commit"], self.manifest["dirty"]):
             self.warn(f"resuming what commit {earlier['commit']} began; the units that are kept come from it")
@@ -200,6 +204,7 @@ class Study:
                         del running[future]
                         if failure := future.result():
                             self.fail(failure)
+                        self._write_manifest()  # so that a machine that is lost takes no time with it
                     bar.update(task, completed=len(units) - sum(1 - fraction(p) for p in running.values()))
             except BrokenProcessPool:
                 open_units = ", ".join(unit for unit in todo if not self._part(unit).exists())
@@ -245,11 +250,11 @@ class Study:
 
     def _close(self, status: str) -> None:
         self.manifest["status"] = status
-        self.manifest["wall_clock_seconds"] = round(time.monotonic() - self._started, 1)
         self.manifest["failures"] = [asdict(failure) for failure in self.failures]
         self._write_manifest()
 
     def _write_manifest(self) -> None:
+        self.manifest["wall_clock_seconds"] = round(time.monotonic() - self._started, 1)
         write_text(self.out / "manifest.json", json.dumps(self.manifest, indent=1))
 
 

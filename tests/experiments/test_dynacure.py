@@ -164,6 +164,18 @@ def test_a_study_that_lost_parts_resumes_to_the_same_results(small: Path, tmp_pa
     one, other = (r[r["metric"] != "seconds"] for r in (before, pd.read_parquet(out / "results.parquet")))
     pd.testing.assert_frame_equal(one, other)
 
+    judged = sorted((out / "parts").glob("small raft%40*.parquet"))
+    rows = pd.read_parquet(judged[0])
+    rows.loc[rows["metric"] == "base_model", "value"] += 1
+    rows.to_parquet(judged[0])
+    seed = rows["seed"].iloc[0]
+    told = CliRunner().invoke(_app(main), [*options, "--resume"])
+    assert told.exit_code == 0, "all of a seed may be of another machine"
+    next((out / "parts").glob(f"small none%40*{seed}.parquet")).unlink()
+    told = CliRunner().invoke(_app(main), [*options, "--resume"])
+    assert told.exit_code == 2
+    assert f"small, seed {seed}: was judged in part, from a base model that another machine trained" in told.stderr
+
 
 def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
     scenario = scenario_of("small", str(small))
@@ -176,6 +188,20 @@ def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:
 
     assert tried({4: nothing, 2: everything, 3: everything}) == [2]
     assert tried({4: nothing}) == []
+
+
+def test_a_trial_whose_model_diverges_is_told_and_spends_nothing(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def diverges(*_: Any) -> None:
+        raise ArithmeticError("no finite loss")
+
+    monkeypatch.setattr(dynacure.tuning, "act", diverges)
+    about = (scenario_of("small", str(small)), "raft", "baselines.raft:PacedRaft", SHORT)
+    rows = try_out(Trials(*about, {3: {}}, 1, weights={"safety": 1.0}), tmp_path)
+    told = rows.set_index("metric")["value"].to_dict()
+    assert told == {"short/spent": 0, "short/hyperparameter/weight_safety": 1}
+    assert "raft, trial 3: no finite loss; it isn't chosen" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

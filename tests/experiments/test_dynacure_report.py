@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curation_gym.judge import DomainCard, JudgeCard
+from curation_gym.pools.cards import SignalCard
 from experiments.dynacure.evaluation import by_other
 from experiments.dynacure.report import (
     add_corpus,
     add_missing,
     headline,
+    hopes_ahead,
     hypervolumes,
+    judges,
     reductions,
     settled,
     standing_at,
@@ -102,6 +106,43 @@ def test_batches_that_were_no_update_are_told() -> None:
 
     assert "Batches without a finite loss, which were no update: raft@safety 0.7 (6)." in told(3.0)
     assert "finite loss" not in told(0.0)
+
+
+def test_hopes_are_compared_with_those_who_curate_without_learning() -> None:
+    rows = judged("none@safety 0.7", [0.4, 0.5], [100, 100], attack_success=0.5, trec=0.7)
+    rows += judged("raft@safety 0.7", [0.4, 0.5], [100, 100], attack_success=0.6)
+    rows += judged("raft@safety 0.9", [0.4, 0.5], [100, 100])
+    rows += judged("dynacure@safety 0.7", [0.2, 0.2], [100, 100], attack_success=0.2, trec=0.9)
+    table = hopes_ahead(CorpusResults(pd.DataFrame(rows))).set_index("dynacure minus")
+    assert list(table.index) == ["none", "raft"]
+    assert table.loc["none", "attack success"] == "-0.300 [-0.300, -0.300]"
+    assert table["TREC probe"].tolist() == ["0.200 [0.200, 0.200]", "–"]
+    without = [row for row in rows if not row["policy"].startswith("dynacure")]
+    assert hopes_ahead(CorpusResults(pd.DataFrame(without))).empty
+
+
+def test_the_judges_are_told_domain_by_domain() -> None:
+    trained = SignalCard(kind="judge", method="m")
+    good, bad = (DomainCard(auc=auc, low=auc, high=auc, toxic=1, clean=1, near_copies=0) for auc in (0.9, 0.6))
+    cards = {"a": JudgeCard(trained=trained, domains={"sea": good, "hill": bad}, calibration_error=0.1)}
+    assert judges(cards | {"b": cards["a"].model_copy(update={"domains": {"sea": bad}})}).to_dict("records") == [
+        {"judge of": "a", "sea": "0.900 [0.900, 0.900]", "hill": "0.600 [0.600, 0.600] (not scored)"},
+        {"judge of": "b", "sea": "0.600 [0.600, 0.600] (not scored)", "hill": "–"},
+    ]
+
+
+@pytest.mark.parametrize(("bases", "told"), [((1, 1), False), ((1, 2), True)])
+def test_seeds_from_several_base_models_are_told(bases: tuple[int, int], told: bool) -> None:
+    rows = [
+        row
+        for seed, base in enumerate(bases)
+        for name in ("none@safety 0.7", "dynacure@safety 0.7")
+        for row in judged(name, [0.4] * 2, [100] * 2, base_model=base, budget_spent=1.0)
+        if row["seed"] == seed
+    ]
+    page = Report("x")
+    add_corpus(page, pd.DataFrame(rows), "c", {})
+    assert ("from 2 base models" in page.markdown()) == told
 
 
 def test_a_seed_without_all_policies_is_left_out() -> None:

@@ -50,6 +50,17 @@ def test_what_a_policy_tries_besides_does_not_move_what_is_asked_of_it(weights: 
     assert [number for number in other if number != 2] == list(one)
 
 
+def test_what_sees_the_labels_does_not_move_what_is_asked_of_the_others() -> None:
+    rows = trial("none", 0, 0.2, [0.0, 0.0]) + trial("p", 0, 0.5, [0.0, 0.03]) + trial("p", 1, 0.3, [0.0, 0.0])
+    seeing = trial("label_clean", 0, 1.0, [0.0, 0.0])
+    weights = {"safety": 0.5, "utility": 0.5}
+    alone, beside = (ranked(pd.DataFrame(some), WHOLE, "p", weights) for some in (rows, rows + seeing))
+    assert list(alone) == list(beside) == [1, 0]
+    moved = ranked(pd.DataFrame(rows + trial("q", 0, 1.0, [0.0, 0.0])), WHOLE, "p", weights)
+    assert list(moved) == [0, 1], "what sees no labels does"
+    assert list(ranked(pd.DataFrame(rows + seeing), WHOLE, "label_clean", weights)) == [0]
+
+
 def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
     rows = trial("none", 0, 0.1, [0.2, 0.5])
     rows += trial("p", 0, 0.3, [0.1, 0.5]) + trial("p", 1, 0.4, [0.2, 0.505]) + trial("p", 2, 0.9, [0.0, 0.52])
