@@ -25,10 +25,9 @@ from experiments.dynacure.runs import Run, judge_of, judged_by, judged_run
 from experiments.dynacure.scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.harness import options
 from experiments.harness.policies import POLICIES
-from experiments.harness.report import Report
+from experiments.harness.report import Report, shown
 from experiments.harness.study import Study, StudyError
 from experiments.harness.units import Entrant, train
-from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
@@ -114,7 +113,7 @@ def main(
         study.run(judged_run, runs, jobs=jobs, title=f"fine-tuning on {corpus}")
         results = study.results()
         status = study.finish(results)
-        report = Report("Ablations").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("Ablations", __doc__)
         say(f"report: {_add_tables(report, CorpusResults(results)).write(study.out)}")
     raise typer.Exit(status)
 

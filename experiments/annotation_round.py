@@ -57,7 +57,7 @@ def main(
             lines.append(dict(zip(COLUMNS, cells, strict=True)))
         status = study.finish(pd.DataFrame(rows).assign(study="annotation_round"))
         print_table(pd.DataFrame(lines))
-        report = Report("A round of annotation").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("A round of annotation", __doc__)
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
     raise typer.Exit(status)
 

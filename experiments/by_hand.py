@@ -111,7 +111,7 @@ def main(
         study.run(fine_tuned, units, jobs=jobs, title=f"fine-tuning on {corpus}")
         results = study.results()
         status = study.finish(results)
-        report = Report("Selections by hand").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("Selections by hand", __doc__)
         r = CorpusResults(results)
         report.add_heading(corpus)
         if r.seeds:

@@ -28,15 +28,15 @@ from curation_gym.pools.corpus_sources import CLEAN
 from curation_gym.scenario import Scenario
 from curation_gym.task import Observation
 from experiments.dynacure.found import Curated, Found
+from experiments.dynacure.results import B2, OURS
 from experiments.dynacure.runs import act, kwargs_of, policy_for
 from experiments.dynacure.scenario import judged_seeds
 from experiments.harness import options
-from experiments.harness.report import Report
+from experiments.harness.report import Report, shown
 from experiments.harness.study import tidy
-from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 5, 2
-B2, OURS, LABELS = "static_filter", "dynacure", "labels"
+LABELS = "labels"
 AT_RECALL = ", at equal recall"
 _HALVINGS = 30
 SHOWN = ("worth", "refined_safety")

@@ -17,7 +17,7 @@ import pandas as pd
 import typer
 
 from curation_gym.config import validated
-from curation_gym.console import print_table
+from curation_gym.console import print_table, say
 from curation_gym.judge import LEAST_AUC, DomainCard
 from curation_gym.judge_training import JudgeConfig, logistic, measured, read_material, train_judge
 from curation_gym.signals.classifiers import ngrams
@@ -25,7 +25,7 @@ from curation_gym.signals.encoders import hashed_tfidf
 from experiments.dynacure.corpora import JUDGE
 from experiments.harness import options
 from experiments.harness.report import Report
-from experiments.harness.study import Study, say, tidy
+from experiments.harness.study import Study, tidy
 
 THE_JUDGE = "judge"
 SOURCES = {
@@ -131,7 +131,7 @@ def main(
         study.run(candidate, units, jobs=jobs, title="candidates")
         results = study.results()
         status = study.finish(results)
-        report = Report("The judge of toxicity").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
+        report = Report("The judge of toxicity", __doc__)
         if len(results):
             found = table(results[results["metric"].str.startswith("auc")])
             report.add_table(found, "AUC within each domain, with its 95 % interval by bootstrap.")

@@ -163,7 +163,7 @@ def main(
             lines.append(dict(zip(("training", "tokens/s", "÷ plain loop", "÷ Trainer"), (name, *shown), strict=True)))
         status = study.finish(pd.DataFrame(rows).assign(study=study.name))
         print_table(pd.DataFrame(lines))
-        report = Report("Language-model loop").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("Language-model loop", __doc__)
         report.add_table(pd.DataFrame(lines), f"{tokens:,} tokens, {study.manifest['config']['threads']} threads.")
         say(f"report: {report.write(study.out)}")
     raise typer.Exit(status)

@@ -25,10 +25,8 @@ from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES
 from experiments.harness import options
-from experiments.harness.report import Report
-from experiments.harness.study import Study, StudyError, tidy
-from experiments.harness.units import MASTER
-from experiments.umc.report import shown
+from experiments.harness.report import Report, shown
+from experiments.harness.study import MASTER, Study, StudyError, tidy
 
 SEEDS, QUICK_SEEDS = 5, 2
 RANDOM, SINGLE = "random", "single"
@@ -213,7 +211,7 @@ def main(
             study.run(run, campaigns(found, judged), jobs=jobs, title=found.name)
         results = study.results()
         status = study.finish(results)
-        page = Report("Which uncertainty to ask by").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
+        page = Report("Which uncertainty to ask by", __doc__)
         page.add_heading("Over all pools").add_table(
             advice(results),
             "Measures whose area is on no pool below that of the ensemble's best measure there, by a paired 95 % "

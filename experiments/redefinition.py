@@ -20,19 +20,19 @@ from curation_gym.evaluation.rollout import make_core
 from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from experiments.dynacure.found import Curated, Found
+from experiments.dynacure.results import B2, OURS
 from experiments.dynacure.runs import UNWATCHED, act, kwargs_of, policy_for
 from experiments.dynacure.scenario import judged_seeds
 from experiments.harness import figures, options
-from experiments.harness.report import Report
+from experiments.harness.report import Report, shown
 from experiments.harness.study import StudyError, tidy
 from experiments.harness.units import Entrant, train
-from experiments.umc.report import shown
 
 SEEDS, QUICK_SEEDS = 5, 2
 OLD, NEW, AFTER = 0.9, 0.5, 0.5
 """Severity from which a text is unsafe, before and after that share of the horizon: hate is 1, offence 0.5."""
 TENTHS = 10
-OURS, B2, UNSAFE = "dynacure", "static_filter", "unsafe_share"
+UNSAFE = "unsafe_share"
 COMPARED = (B2, "raft", "raft_refined", OURS)
 
 

@@ -138,7 +138,7 @@ def main(
                 lines.append({"task": task, "peer": name, "steps/s": f"{rate:,.0f}", "÷ SyncVectorEnv": f"{ratio:.2f}"})
         status = study.finish(pd.DataFrame(rows).assign(study="throughput"))
         print_table(pd.DataFrame(lines), f"{num_envs} environments")
-        report = Report("Throughput").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("Throughput", __doc__)
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
     raise typer.Exit(status)
 

@@ -36,9 +36,9 @@ from experiments.harness.figures import colors, curve_plot
 from experiments.harness.leaderboard import RANDOM, Leaderboard, measured
 from experiments.harness.policies import digest, resolve
 from experiments.harness.report import Report
-from experiments.harness.study import POLICY_DIRECTORY, Study, tidy
+from experiments.harness.study import MASTER, POLICY_DIRECTORY, Study, tidy
 from experiments.harness.tracking import Tracker
-from experiments.harness.units import MASTER, cores, made_for, settings, trained_policy
+from experiments.harness.units import cores, made_for, settings, trained_policy
 
 EVALUATIONS = 20  # points of the learning curve
 DEFAULT = Training(total_timesteps=200_000, n_envs=32)  # where the scenario says nothing

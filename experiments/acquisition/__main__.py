@@ -29,7 +29,7 @@ from experiments.acquisition.speed import Size, measure, speed_table
 from experiments.acquisition.strategies import OURS, PEER, peers, shown_as
 from experiments.harness import options
 from experiments.harness.report import Report
-from experiments.harness.study import Study
+from experiments.harness.study import MASTER, Study
 
 SIZES = [Size(10_000, 384, 50, 500, 10, 3, True), Size(200_000, 384, 150, 1_500, 30, 1, False)]
 QUICK_SIZES = [Size(1_000, 32, 10, 50, 10, 2, True), Size(5_000, 32, 20, 100, 30, 1, False)]
@@ -47,7 +47,7 @@ def main(
     """Measure and compare."""
     with options.exits():
         sizes, budget = (QUICK_SIZES, QUICK_LABELS) if quick else (SIZES, LABELS)
-        chosen = seeds_for(0, "evaluation", n=seeds or (3 if quick else 20))
+        chosen = seeds_for(MASTER, "evaluation", n=seeds or (3 if quick else 20))
         compared = peers()
         study = Study(
             "acquisition",
@@ -90,7 +90,7 @@ def main(
         tables = {str(size): speed_table(results[results["scenario"] == str(size)]) for size in sizes}
         tables[whole.title(largest)] = whole.table(results[results["scenario"] == whole.title(largest)])
         tables["area under the learning curve"] = curve_table(results[results["scenario"] == DIGITS])
-        report = Report("Acquisition").add_text("\n\n".join((__doc__ or "").split("\n\n")[2:]).strip())
+        report = Report("Acquisition", __doc__)
         for title, table in tables.items():
             report.add_heading(title).add_table(table)
             print_table(table, title)

@@ -18,10 +18,9 @@ from curation_gym.seeding import seeds_for
 from experiments.benchmark.report import print_headline, report
 from experiments.harness.leaderboard import TRAINING, Leaderboard
 from experiments.harness.policies import REFERENCES, digest, resolve
-from experiments.harness.study import Failure, Study, StudyError, Work
+from experiments.harness.study import MASTER, Failure, Study, StudyError, Work
 from experiments.harness.tracking import Tracker
 from experiments.harness.units import (
-    MASTER,
     Entrant,
     act,
     cores,

@@ -71,9 +71,9 @@ from experiments.harness import options
 from experiments.harness.leaderboard import TRAINING
 from experiments.harness.policies import resolve
 from experiments.harness.report import Report
-from experiments.harness.study import Failure, Study, StudyError
+from experiments.harness.study import MASTER, Failure, Study, StudyError
 from experiments.harness.tracking import Tracker
-from experiments.harness.units import MASTER, Entrant, prepare, train
+from experiments.harness.units import Entrant, prepare, train
 
 SEEDS, QUICK_SEEDS, QUICK_WEIGHTS = 5, 2, 2
 TRIALS, QUICK_TRIALS = 64, 4
@@ -143,7 +143,7 @@ def main(
             _curate(study, scenario, task, base, policies, weights, judged_on, n_trials, jobs)
         results = study.results()
         status = study.finish(results)
-        report = Report("Curated fine-tuning").add_text((__doc__ or "").split("\n\n", 2)[2].strip())
+        report = Report("Curated fine-tuning", __doc__)
         report.add_table(
             judges(judge_cards(study.out)),
             "How well the judges tell toxic from clean text within each domain: AUC on held-out human labels, with "

@@ -82,18 +82,18 @@ class Curated:
             **options,
         )
 
-    def close(self, study: Study, title: str, told: str | None, add_corpus: AddCorpus) -> int:
+    def close(self, study: Study, title: str, about: str | None, add_corpus: AddCorpus) -> int:
         """Write results and report, corpus by corpus; returns the exit status.
 
         Args:
             study: that has run.
             title: of the report.
-            told: the module's docstring, whose text after the command opens the report.
+            about: the module's docstring.
             add_corpus: adds a corpus to the report, given its results and name.
         """
         results = study.results()
         status = study.finish(results)
-        report = Report(title).add_text((told or "").split("\n\n", 2)[2].strip())
+        report = Report(title, about)
         for scenario in self.scenarios:
             report.add_heading(scenario.name)
             add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)

@@ -11,6 +11,7 @@ from curation_gym.judge import JudgeCard
 from experiments.dynacure.evaluation import BY_OTHER, by_other
 from experiments.dynacure.figures import preferences_plot, trade_off_plot
 from experiments.dynacure.results import (
+    B2,
     BASE,
     BASE_MODEL,
     FREE_POINT,
@@ -23,10 +24,9 @@ from experiments.dynacure.results import (
     CorpusResults,
 )
 from experiments.dynacure.tuning import WHOLE, price_of, ranked
-from experiments.harness.report import Report
-from experiments.umc.report import shown
+from experiments.harness.report import Report, shown
 
-OTHERS = (BASE, "heuristic", "static_filter", "raft")
+OTHERS = (BASE, "heuristic", B2, "raft")
 """B0 to B3."""
 Chosen = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Policy → operating point → hyperparameters."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from curation_gym.evaluation.pareto import hypervolume
 from curation_gym.evaluation.statistics import Estimate, interval
 
-BASE, OURS, REFERENCE = "none", "dynacure", "label_clean"
+BASE, B2, OURS, REFERENCE = "none", "static_filter", "dynacure", "label_clean"
 MAIN_POINT, FREE_POINT = "safety 0.7", "no domain pays"
 """The operating point at which every policy stands; the one that is chosen so that no domain pays."""
 PRICE = 1.01

@@ -7,7 +7,7 @@ from curation_gym.scenario import Scenario, load_scenario, merged
 from curation_gym.seeding import seeds_for
 from experiments.dynacure.corpora import CORPORA, PROBES, cut_by
 from experiments.harness import options
-from experiments.harness.units import MASTER
+from experiments.harness.study import MASTER
 
 SCENARIO = "dynacure"
 EPISODE: dict[str, Any] = {

@@ -25,8 +25,7 @@ from curation_gym.seeding import Role, seeds_for
 from experiments.dynacure.results import BASE, PRICE, SPENT, WORST
 from experiments.dynacure.runs import act, kwargs_of, policy_for
 from experiments.harness.policies import REFERENCES
-from experiments.harness.study import Work, tidy
-from experiments.harness.units import MASTER
+from experiments.harness.study import MASTER, Work, tidy
 
 ASKED: dict[str, Any] = {"prompts": 192, "samples": 4, "pairs": 200}
 """What is asked of a model after a trial: more than the probes of an episode, since it decides by itself."""

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from curation_gym.evaluation.statistics import Estimate
 from curation_gym.files import replace_file
 from experiments.harness.figures import INK
 
@@ -51,18 +52,29 @@ figcaption, .caption {{ color: var(--soft); font-size: .9rem; margin-top: .35rem
 """
 
 
+def shown(e: Estimate, digits: int = 3) -> str:
+    """An estimate with its interval."""
+    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+
+
 class Report:
     """Collects what is to be said, in order, and writes it twice: ``report.html`` and ``report.md``.
 
     Text is plain; nothing in it is read as HTML. Tables show floats with three decimals and everything else
     as it is, so that a caller who wants another form passes strings.
+
+    Args:
+        title: of the page.
+        about: the docstring of the study's module: what it says below its command is the page's first text.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, about: str | None = None) -> None:
         self.title = title
         self._html: list[str] = []
         self._markdown: list[str] = [f"# {title}"]
         self._figures: dict[str, Figure] = {}
+        if about is not None:
+            self.add_text(about.split("\n\n", 2)[2].strip())
 
     def add_heading(self, text: str, level: int = 2) -> "Report":
         """A heading of level 2 or 3."""

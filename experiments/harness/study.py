@@ -33,6 +33,8 @@ from curation_gym.console import console, say
 from curation_gym.files import replace_file, write_text
 from curation_gym.provenance import provenance
 
+MASTER = 0
+"""Seed of every study: what it draws, evaluates and trains on follows from it, see :mod:`curation_gym.seeding`."""
 COLUMNS = ["study", "scenario", "env_id", "policy", "seed", "metric", "step", "value"]
 POLICY_DIRECTORY = "policies"
 """Directory of a study that holds what was trained and tuned."""

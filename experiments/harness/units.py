@@ -17,9 +17,8 @@ from curation_gym.scenario import Scenario, Training
 from curation_gym.seeding import Role, seeds_for
 from experiments.harness.leaderboard import TRAINING, measured
 from experiments.harness.policies import REFERENCES
-from experiments.harness.study import POLICY_DIRECTORY, Work, tidy
+from experiments.harness.study import MASTER, POLICY_DIRECTORY, Work, tidy
 
-MASTER = 0
 ROLES: tuple[Role, ...] = ("training", "tuning", "evaluation")
 
 

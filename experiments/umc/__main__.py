@@ -22,11 +22,10 @@ from curation_gym.provenance import provenance
 from curation_gym.scenario import Scenario, load_scenario, scenario_names
 from curation_gym.seeding import seeds_for
 from experiments.harness import options
-from experiments.harness.study import Study, StudyError
+from experiments.harness.publishing import RESULTS
+from experiments.harness.publishing import publish as put
+from experiments.harness.study import MASTER, Study, StudyError
 from experiments.harness.tracking import Tracker
-from experiments.harness.units import MASTER
-from experiments.publish import RESULTS
-from experiments.publish import publish as put
 from experiments.umc import page as umc_page
 from experiments.umc.campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
 from experiments.umc.report import BASE, ScenarioResults, band, headline, labels_table, scenario_page

@@ -16,9 +16,9 @@ from curation_gym.console import say
 from curation_gym.files import write_text
 from curation_gym.seeding import seeds_for
 from experiments.harness import options
+from experiments.harness.publishing import RESULTS, commits_of, place_page
 from experiments.harness.report import Report
 from experiments.harness.study import StudyError
-from experiments.publish import RESULTS, commits_of, place_page
 from experiments.umc.report import METHOD, OURS, ScenarioResults, area_table, labels_table, scenario_page
 from experiments.umc.scenarios import ABLATED, SCENARIOS
 from experiments.umc.tables import (

@@ -17,7 +17,7 @@ from curation_gym.evaluation.statistics import (
     paired_difference,
 )
 from experiments.harness import figures
-from experiments.harness.report import Report
+from experiments.harness.report import Report, shown
 from experiments.umc.strategies import ABLATIONS, STRATEGIES
 
 OURS, BASE = "umc", "random"
@@ -162,11 +162,6 @@ class ScenarioResults:
     def metrics(self, prefix: str) -> list[str]:
         """Names of the metrics that begin with ``prefix``."""
         return sorted({m for m in self._rows["metric"] if m.startswith(prefix)})
-
-
-def shown(e: Estimate, digits: int = 3) -> str:
-    """An estimate with its interval."""
-    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
 
 
 def headline(r: ScenarioResults) -> pd.DataFrame:

@@ -6,7 +6,8 @@ import pandas as pd
 
 from curation_gym.evaluation.savings import mean_savings
 from curation_gym.evaluation.statistics import interval, paired_difference
-from experiments.umc.report import BASE, OURS, UNCERTAINTY, ScenarioResults, shown
+from experiments.harness.report import shown
+from experiments.umc.report import BASE, OURS, UNCERTAINTY, ScenarioResults
 from experiments.umc.scenarios import COUNTED, PLAIN, SCENARIOS
 from experiments.umc.strategies import ABLATIONS, EQUAL_SHARES, FIXED, WHOLE_POOL
 

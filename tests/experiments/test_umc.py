@@ -24,9 +24,10 @@ from curation_gym.evaluation.statistics import paired_difference
 from curation_gym.policy import make_policy
 from curation_gym.pools import Pool
 from curation_gym.scenario import Scenario, load_scenario
+from experiments.harness.report import shown
 from experiments.harness.study import COLUMNS, StudyError
 from experiments.umc.campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
-from experiments.umc.report import ScenarioResults, area_table, headline, labels_table, shown
+from experiments.umc.report import ScenarioResults, area_table, headline, labels_table
 from experiments.umc.scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc.strategies import ABLATIONS, STRATEGIES, Strategy
 from tests.experiments.test_tracking import logged
