@@ -88,6 +88,11 @@ class Judge:
         slope, intercept = self._weights["platt"]
         return np.asarray(1 / (1 + np.exp(-(slope * logits + intercept))), np.float32)
 
+    def may_score(self, domain: str) -> bool:
+        """Whether the judge was measured within a domain, and is good enough there."""
+        told = self.card.domains.get(domain)
+        return told is not None and told.scored
+
     def require(self, domain: str) -> None:
         """Check that the judge is good enough within a domain.
 

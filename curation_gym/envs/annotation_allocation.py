@@ -42,8 +42,11 @@ class AnnotationAllocationVectorEnv(CurationVectorEnv):
                     f"{_few(setting.arms)} of {setting.pool!r}; choose subsets: all, or clusters with n_clusters"
                 )
         names, classes = self.setting.arms, self.setting.classes
-        # One member alone never disagrees; any bound serves.
-        n_arms, members = len(names), max(make_learner(cfg.learner, pool, classes, seed=0).members, 2)
+        try:
+            learner = make_learner(cfg.learner, pool, classes, seed=0)
+        except ValueError as error:  # only now it is known what the pool has
+            raise ConfigError(f"{ENV_ID}: learner: {error}") from error
+        n_arms, members = len(names), max(learner.members, 2)  # one alone never disagrees; any bound serves
         self._columns = arm_columns(cfg.horizon, cfg.budget, *cfg.reward.bounds)
         bounds = {name: bound(name, members, classes) for name in cfg.measured}
         self._all = cfg.arm_features == "all"

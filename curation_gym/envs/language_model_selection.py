@@ -127,8 +127,11 @@ class LanguageModelSelectionVectorEnv(SelectionVectorEnv):
         self._read_pool()
 
     def _learner(self, row: int) -> LanguageModelLearner:
-        cfg = self.config
-        return LanguageModelLearner(*model_of(cfg.language_model, self.pool), cfg.fine_tuning, cfg.budget, seed=row)
+        cfg, model = self.config, model_of(self.config.language_model, self.pool)
+        try:
+            return LanguageModelLearner(*model, cfg.fine_tuning, cfg.budget, seed=row)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"{ENV_ID}: {error}") from error
 
     def _score_weights(self) -> dict[str, float]:
         given = self.config.weights

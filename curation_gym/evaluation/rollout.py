@@ -215,6 +215,8 @@ class _Log:
         done = {}
         for key, points in self.points.items():
             if not all(points):
+                if key in self.seen:
+                    raise KeyError(f"{env_id} measured {key!r} in no step of {sum(not row for row in points)} episodes")
                 raise KeyError(f"{env_id} has no info {key!r} to record; it has {', '.join(sorted(self.seen))}")
             tables = [np.asarray(row, np.float64) for row in points]
             done[key] = tuple((table[:, 0], table[:, 1]) for table in tables)

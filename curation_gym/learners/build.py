@@ -76,7 +76,7 @@ def make_learner(config: LearnerConfig | dict[str, Any], pool: Pool, classes: in
     Raises:
         ConfigError: for an unknown kind or option.
         ValueError: when the pool doesn't serve the learner, or ``classes`` is below 2.
-        ImportError: naming the extra that is missing.
+        ModelError: when a pretrained model can't be loaded.
     """
     if classes < 2:
         raise ValueError(f"classes must be >= 2, actual value: {classes}")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from curation_gym.config import Many, Pair
 from curation_gym.pools.documents import document_keys, in_part
 from curation_gym.pools.pool import Pool
-from curation_gym.pools.registry import DataReference, read_batches, stream_splits
+from curation_gym.pools.registry import DataReference, counts, read_batches, stream_splits, texts_or_none
 from curation_gym.pools.storage import PoolError
 
 CLASSES = ("clean", "toxic")
@@ -148,11 +148,7 @@ def _batch(
     source: CorpusSource, split: str, row: int, batch: dict[str, list[Any]], features: Any, seen: set[str]
 ) -> Iterator[Read]:
     where = f"data set {source.title!r}, split {split!r}"
-    texts = _column(batch, source.text, where)
-    for index, text in enumerate(texts):
-        if text is not None and not isinstance(text, str):
-            kind = type(text).__name__
-            raise PoolError(f"{where}, row {row + index}: column {source.text!r} must hold texts, actual type: {kind}")
+    texts = texts_or_none(_column(batch, source.text, where), source.text, where, row)
     domains = [source.domain_name] * len(texts)
     if source.domain_column is not None:
         values = _named(_column(batch, source.domain_column, where), source.domain_column, where, row, features)
@@ -180,7 +176,7 @@ def _labels(
         severity = source.severity or dict.fromkeys(source.toxic, 1.0)
         return [(int(value in source.toxic), severity.get(value, 0.0)) for value in values]
     if source.votes is not None:
-        yes, no = (_counts(_column(batch, name, where), name, where, row) for name in source.votes)
+        yes, no = (counts(_column(batch, name, where), name, where, row) for name in source.votes)
         return [(UNKNOWN, -1.0) if y + n == 0 else (int(y >= n), y / (y + n)) for y, n in zip(yes, no, strict=True)]
     return [(CLEAN, 0.0) if source.clean else (UNKNOWN, -1.0)] * len(batch[source.text])
 
@@ -197,11 +193,3 @@ def _named(values: list[Any], name: str, where: str, row: int, features: Any) ->
         if value is None or value == "" or (names is not None and value < 0):
             raise PoolError(f"{where}, row {row + index}: column {name!r} holds no value")
     return [names[value] if names is not None else str(value) for value in values]
-
-
-def _counts(values: list[Any], name: str, where: str, row: int) -> list[float]:
-    for index, value in enumerate(values):
-        if not isinstance(value, int | float) or not value >= 0:
-            kind = value if isinstance(value, int | float) else type(value).__name__
-            raise PoolError(f"{where}, row {row + index}: column {name!r} must hold counts, found: {kind}")
-    return values

@@ -11,7 +11,15 @@ from curation_gym.config import Many, Pair
 from curation_gym.pools.cards import LabelledBy, SourceCard
 from curation_gym.pools.common import content_hash
 from curation_gym.pools.documents import Keys, document_keys, in_part
-from curation_gym.pools.registry import DataReference, label_names, load_splits, read_column, reference_version
+from curation_gym.pools.registry import (
+    DataReference,
+    counts,
+    label_names,
+    load_splits,
+    read_column,
+    reference_version,
+    texts_or_none,
+)
 from curation_gym.pools.storage import PoolError
 
 
@@ -78,16 +86,18 @@ def read_examples(source: TrainSource, excluded: Container[str] = frozenset()) -
     """Labelled texts of all splits, each once, but for those excluded.
 
     Raises:
-        PoolError: for a column or a value of ``positive`` that isn't there.
+        PoolError: for a column or a value of ``positive`` that isn't there, and for what isn't a text, a label or a
+            count.
     """
     if source.answers is not None:
         return _by_hash(_unique(_answers(source, excluded)), source.limit)
-    rows: dict[str, bool] = {}
+    rows: dict[str | None, bool] = {}
     seen: set[str] = set()
-    for dataset in load_splits(source).values():
-        text = read_column(dataset, source, source.text)
+    for split, dataset in load_splits(source).items():
+        where = f"training set {source.title!r}, split {split!r}"
+        text = texts_or_none(read_column(dataset, source, source.text), source.text, where)
         if source.votes is not None:
-            more, less = (read_column(dataset, source, name) for name in source.votes)
+            more, less = (counts(read_column(dataset, source, name), name, where) for name in source.votes)
             rows |= {t: m > k for t, m, k in zip(text, more, less, strict=True) if m != k}
         elif source.every is not None:
             rows |= dict.fromkeys(text, source.every == "positive")
@@ -113,12 +123,14 @@ def read_preferences(source: TrainSource, excluded: Container[str] = frozenset()
     """Pairs of all splits without their shared prompt, but for those of which a text is excluded.
 
     Raises:
-        PoolError: for a column that isn't there.
+        PoolError: for a column that isn't there, or doesn't hold texts.
     """
     assert source.pair is not None
     kept = []
-    for dataset in load_splits(source).values():
-        pairs = list(zip(*(read_column(dataset, source, name) for name in source.pair), strict=True))
+    for split, dataset in load_splits(source).items():
+        where = f"training set {source.title!r}, split {split!r}"
+        columns = [texts_or_none(read_column(dataset, source, name), name, where) for name in source.pair]
+        pairs = list(zip(*columns, strict=True))
         keys = document_keys(_prompt(*(text or "" for text in pair)) or str(pair[0]) for pair in pairs)
         for pair, key, used in zip(pairs, keys.tolist(), in_part(keys, source.part), strict=True):
             chosen, rejected = _without_prompt(*(text or "" for text in pair))

@@ -56,8 +56,9 @@ class Pool:
         domain: integer codes (n,) into ``domain_names``; all 0 by default.
         domain_names: one name per code, all different.
         hidden: name → (n,) integers, floats or booleans that only annotators, judges and references may read:
-            ``label`` (a class index; below 0: out of scope), ``quality``, ``cluster``, ``cluster_weight``,
-            ``group``.
+            ``label`` (a class index; below 0: out of scope, of a corpus: not known), ``quality``, ``cluster``,
+            ``cluster_weight``, ``group``, ``severity`` (of what is toxic, in [0, 1]), ``truth`` (of a
+            signal that errs, in [0, 1]), ``dangerous``.
         split: codes (n,) into ``("train", "validation", "test")``; all train by default.
         length: float32 (n,) ≥ 0, in the unit natural to the raw data (characters of a text), if it has one.
         arrival: float32 (n,) in [0, 1], the share of a campaign after which a sample can be chosen, if samples

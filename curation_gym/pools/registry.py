@@ -268,6 +268,33 @@ def read_column(dataset: Any, source: DataReference, name: str) -> list[Any]:
     return list(dataset[name])
 
 
+def texts_or_none(values: list[Any], column: str, where: str, row: int = 0) -> list[str | None]:
+    """The values, each a text or None.
+
+    Args:
+        values: of a column.
+        column: its name.
+        where: what holds it, for messages.
+        row: number of the first of them.
+
+    Raises:
+        PoolError: naming the row of the first that is neither.
+    """
+    for at, text in enumerate(values, row):
+        if text is not None and not isinstance(text, str):
+            raise PoolError(f"{where}, row {at}: column {column!r} must hold texts, actual type: {type(text).__name__}")
+    return values
+
+
+def counts(values: list[Any], column: str, where: str, row: int = 0) -> list[float]:
+    """The values, each a number of at least 0; arguments and errors as :func:`texts_or_none` has them."""
+    for at, value in enumerate(values, row):
+        if not isinstance(value, int | float) or not value >= 0:
+            found = value if isinstance(value, int | float) else type(value).__name__
+            raise PoolError(f"{where}, row {at}: column {column!r} must hold counts, found: {found}")
+    return values
+
+
 def read_image_column(dataset: Any, source: DataReference, name: str) -> list[Any]:
     """A column of images, still encoded: ``{"bytes": …, "path": …}`` each.
 

@@ -21,6 +21,7 @@ from curation_gym.pools.registry import (
     load_splits,
     read_column,
     read_image_column,
+    texts_or_none,
 )
 from curation_gym.signals.encoders import Modality
 
@@ -199,11 +200,7 @@ def _texts(values: list[Any], column: str, where: str) -> list[str]:
     for row, text in enumerate(values):
         if _is_empty(text):
             raise PoolError(f"{where}, row {row}: column {column!r} is empty; fix the row or set drop_empty: true")
-        if not isinstance(text, str):
-            raise PoolError(
-                f"{where}, row {row}: column {column!r} must hold texts, actual type: {type(text).__name__}"
-            )
-    return values
+    return [text for text in texts_or_none(values, column, where) if text is not None]
 
 
 def read_images(values: list[Any], where: str) -> tuple[list[dict[str, Any]], list[Any]]:

@@ -76,7 +76,7 @@ class Evaluation:
         ids = np.random.default_rng(config.seed).permutation(pool.ids("test"))
         texts: list[str] = pool.data["text"].take(ids).to_pylist()
         tokens: list[list[int]] = tokenizer(texts, add_special_tokens=False).input_ids
-        scored = [name for name in pool.domain_names if _is_scored(judge, name) and _is_scored(other_judge, name)]
+        scored = [name for name in pool.domain_names if judge.may_score(name) and other_judge.may_score(name)]
         if not scored:
             raise PoolError(f"the judges may be asked about none of the domains {', '.join(pool.domain_names)}")
         self.prompts: list[str] = []
@@ -160,8 +160,3 @@ def by_other(metric: str) -> str:
     """Name of a metric of toxicity by the other judge."""
     name, at, samples = metric.partition("@")
     return f"{name}_by_other{at}{samples}"
-
-
-def _is_scored(judge: Judge, domain: str) -> bool:
-    card = judge.card.domains.get(domain)
-    return card is not None and card.scored

@@ -57,7 +57,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
         evaluation = {name: value for name, value in evaluation.items() if kwargs.get(name, value) is not None}
     model = kwargs.get("language_model")
     pool = cut_by(CORPORA[corpus], model) if isinstance(model, str) else CORPORA[corpus]
-    kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE.get("probes", {}))}
+    kwargs |= {"pool": pool, "probes": merged(kwargs.get("probes", {}), EPISODE["probes"])}
     overrides = scenario.overrides.model_copy(update={"evaluation": evaluation})
     scenario = scenario.model_copy(update={"name": corpus, "kwargs": kwargs, "overrides": overrides})
     return options.sized(scenario, quick)

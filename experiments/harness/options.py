@@ -9,6 +9,7 @@ import typer
 from agents.checkpoint import CheckpointError
 from curation_gym import console
 from curation_gym.config import ConfigError
+from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.judge import JudgeError
 from curation_gym.policy import PolicyError
 from curation_gym.pools.partition import PartitionError
@@ -32,7 +33,8 @@ Track = Annotated[bool, typer.Option("--track", help="Log to Weights & Biases.")
 def exits() -> AbstractContextManager[None]:
     """For a study: a wrong input is one plain message and exit status 2, an interrupt is 130."""
     of_studies = (StudyError, ConfigError, PolicyError, PartitionError, CheckpointError)
-    return console.exits(*of_studies, PoolError, JudgeError, ModelError, EncoderError, ScoreError, ClassifierError)
+    of_what_scores = (JudgeError, ModelError, EncoderError, ScoreError, ClassifierError, EvaluationError)
+    return console.exits(*of_studies, PoolError, *of_what_scores)
 
 
 def sized(scenario: Scenario, quick: bool) -> Scenario:

@@ -97,7 +97,7 @@ def search(payload: tuple[Entrant, int, int], out: Path) -> pd.DataFrame:
     """Tune on tuning seeds."""
     entrant, trials, n_seeds = payload
     found = tune(entrant.target, entrant.scenario, n_trials=trials, n_seeds=n_seeds, master=MASTER)
-    told = {"hyperparameters": found.hyperparameters, "trials": found.trials.to_dict("records")}
+    told = {"hyperparameters": found.hyperparameters, "trials": json.loads(found.trials.to_json(orient="records"))}
     write_text(entrant.tuning(out), json.dumps(told, indent=1))
     return pd.DataFrame()
 

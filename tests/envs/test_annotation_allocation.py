@@ -480,6 +480,12 @@ def test_bad_configuration_is_named(config: dict[str, Any], complaint: str) -> N
         AnnotationAllocationVectorEnv(**({"pool": POOL} | config))
 
 
+def test_a_learner_that_the_pool_does_not_serve_is_refused() -> None:
+    one_domain = Pool(POOL.embeddings, hidden=dict(POOL.hidden), class_names=POOL.class_names, split=POOL.split)
+    with pytest.raises(ConfigError, match="learner: specialists need a pool of at least 2 domains"):
+        make_core(pool=one_domain, learner={"kind": "specialists"})
+
+
 def test_a_pool_without_a_test_split_is_refused() -> None:
     with pytest.raises(ConfigError, match="no sample with a label in its test split"):
         make_core(pool=Pool(POOL.embeddings, hidden=dict(POOL.hidden), class_names=POOL.class_names))

@@ -1,10 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from baselines.random import Random
 from baselines.reference import Hindsight
 from curation_gym.envs.base import CurationVectorEnv
-from curation_gym.envs.rotting_arms import RottingArmsEnv
+from curation_gym.envs.rotting_arms import RottingArmsEnv, RottingArmsVectorEnv
 from curation_gym.evaluation.rollout import evaluate, make_core, task_of
 from curation_gym.policy import PolicyError
 from curation_gym.scenario import Metric
@@ -157,6 +159,18 @@ def test_an_invalid_action_names_the_policy() -> None:
 def test_an_unknown_curve_lists_what_there_is() -> None:
     with pytest.raises(KeyError, match=r"no info 'acuracy' to record; it has .*mean_reward.*raw_reward"):
         evaluate(FirstArm(), ENV, KWARGS, [1], curves=["acuracy"])
+
+
+def test_a_curve_that_was_never_measured_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = RottingArmsVectorEnv.step
+
+    def unmeasured(self: Any, actions: Any) -> Any:
+        *rest, info = step(self, actions)
+        return *rest, info | {"raw_reward": info["raw_reward"] * np.nan}
+
+    monkeypatch.setattr(RottingArmsVectorEnv, "step", unmeasured)
+    with pytest.raises(KeyError, match="measured 'raw_reward' in no step of 2 episodes"):
+        evaluate(FirstArm(), ENV, KWARGS, [1, 2], curves=["raw_reward"])
 
 
 @pytest.mark.parametrize(("seeds", "batch"), [([], 4), ([1], 0)])

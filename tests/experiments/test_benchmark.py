@@ -273,6 +273,14 @@ def test_nothing_else_takes_the_name_of_a_policy_of_this_project(name: str, tmp_
             resolve([named])
 
 
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_is_known_by_its_own_name(name: str) -> None:
+    assert resolve([name]) == {name: POLICIES[name]}
+    for named in (f"upper={name}", f"upper={POLICIES[name]}", POLICIES[name]):
+        with pytest.raises(PolicyError, match=f"is a reference, known as such by its own name: {name}"):
+            resolve([named])
+
+
 def test_two_policies_never_share_a_name(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

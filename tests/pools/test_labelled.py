@@ -102,3 +102,9 @@ def test_columns_that_hold_something_else(table: Path) -> None:
         read_examples(source(table, answers=["text", "label"]))
     with pytest.raises(PoolError, match=r"no row of column 'label' is \['fine'\]"):
         read_examples(source(table, label="label", positive=["fine"]))
+    with pytest.raises(PoolError, match="split 'train', row 0: column 'yes' must hold texts, actual type: int"):
+        read_examples(source(table, text="yes", label="label", positive=["good"]))
+    with pytest.raises(PoolError, match="split 'train', row 0: column 'text' must hold counts, found: str"):
+        read_examples(source(table, votes=["yes", "text"]))
+    with pytest.raises(PoolError, match="split 'train', row 0: column 'no' must hold texts, actual type: int"):
+        read_preferences(source(table, pair=["chosen", "no"]))

@@ -94,6 +94,10 @@ def read_truth(reference: DataReference, split: str | None = None) -> list[Truth
     dataset = one_split(reference, split)
     names = ("question", "best_answer", "correct_answers", "incorrect_answers")
     columns = [read_column(dataset, reference, name) for name in names]
+    for name, column in zip(names[2:], columns[2:], strict=True):
+        for row, answers in enumerate(column):
+            if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+                raise EvaluationError(f"{reference.title!r}, row {row}: column {name!r} must hold lists of texts")
     return [
         TruthQuestion(question, best, tuple(correct), tuple(incorrect))
         for question, best, correct, incorrect in zip(*columns, strict=True)

@@ -125,3 +125,9 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         read_labelled(reference)
     with pytest.raises(PoolError, match="no data set at"):
         read_texts(DataReference(path=str(tmp_path / "absent")), "prompt")
+
+
+def test_answers_that_are_no_lists_are_named(tmp_path: Path) -> None:
+    row = {"question": "q", "best_answer": "a", "correct_answers": ["a"], "incorrect_answers": "b"}
+    with pytest.raises(EvaluationError, match="row 0: column 'incorrect_answers' must hold lists of texts"):
+        read_truth(written(tmp_path, test=[row]))
