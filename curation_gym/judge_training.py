@@ -13,15 +13,14 @@ from curation_gym.config import Config, Many
 from curation_gym.judge import DomainCard, Judge, JudgeCard
 from curation_gym.pools.cards import SignalCard, SourceCard
 from curation_gym.pools.deduplication import NearDuplicates, near_duplicates
-from curation_gym.pools.documents import Keys, positions
+from curation_gym.pools.documents import Keys
 from curation_gym.pools.labelled import Example, TrainSource, read_examples, source_card
 from curation_gym.pools.partition import check_disjoint
-from curation_gym.pools.trained import NGRAMS
+from curation_gym.pools.trained import N_FOLDS, NGRAMS, folds_of
 from curation_gym.signals.calibration import Calibrator, cross_calibrated, expected_calibration_error
 from curation_gym.signals.classifiers import ngrams, require_classes
 from curation_gym.signals.scores import Scorer
 
-_N_FOLDS = 5
 _N_RESAMPLED = 1000
 
 
@@ -127,9 +126,9 @@ def train_judge(config: JudgeConfig, excluded: Container[str] = frozenset()) -> 
     texts, positive, weight = material.texts, material.positive, material.weight
     featurize = ngrams().fit(texts)
     features = featurize.transform(texts)
-    folds = (positions(material.keys, "fold") * _N_FOLDS).astype(np.intp)
+    folds = folds_of(material.keys.tolist())
     unseen = np.empty(len(texts), np.float32)
-    for fold in range(_N_FOLDS):
+    for fold in range(N_FOLDS):
         inside = folds == fold
         model = logistic(config.c).fit(features[~inside], positive[~inside], weight[~inside])
         unseen[inside] = model.predict_proba(features[inside])[:, 1]

@@ -16,9 +16,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from baselines.constant_arm import ConstantArm
 from curation_gym.console import say
-from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.evaluation.labelling import ood_detection
 from curation_gym.evaluation.statistics import Estimate, area_under_curve, interval, paired_difference
 from curation_gym.scenario import Scenario, load_scenario
@@ -27,6 +25,8 @@ from curation_gym.signals.uncertainty import MEASURES
 from experiments.harness import options
 from experiments.harness.report import Report, shown
 from experiments.harness.study import MASTER, Study, StudyError, tidy
+from experiments.umc.campaign import pulls
+from experiments.umc.strategies import whole_pool
 
 SEEDS, QUICK_SEEDS = 5, 2
 RANDOM, SINGLE = "random", "single"
@@ -72,29 +72,21 @@ def campaigns(scenario: Scenario, seeds: list[int]) -> dict[str, Campaign]:
 
 def run(campaign: Campaign, out: Path) -> pd.DataFrame:
     """Rows of the area; of random ones also how well each measure of the last learner detects what is out of scope."""
-    scenario, criterion = campaign.scenario, campaign.criterion
-    changed = {"subsets": "all", "criteria": [criterion], "learner": ENSEMBLES[campaign.ensemble]}
-    kwargs = scenario.kwargs_for("evaluation") | SCALES[scenario.name] | changed
-    core = AnnotationAllocationVectorEnv(1, **kwargs)
-    policy = ConstantArm(core.task, arm=f"all/{criterion}")
-    observation, info = core.reset(seed=[campaign.seed])
-    accuracy = {int(info["labels_spent"][0]): float(info["test_accuracy"][0])}
-    done = False
-    while not done:
-        action, _ = policy.predict(observation)
-        observation, _, terminated, _, info = core.step(action)
-        accuracy[int(info["labels_spent"][0])] = float(info["test_accuracy"][0])
-        done = bool(terminated[0])
+    scenario, criterion, strategy = campaign.scenario, campaign.criterion, whole_pool(campaign.criterion)
+    kwargs = scenario.kwargs_for("evaluation") | SCALES[scenario.name] | strategy.kwargs
+    kwargs |= {"learner": ENSEMBLES[campaign.ensemble]}
+    accuracy = {}
+    for spending, test_accuracy, _ in pulls(kwargs, strategy, campaign.seed):
+        accuracy[spending.spent] = test_accuracy
     area = area_under_curve(list(accuracy), list(accuracy.values()), end=kwargs["budget"])
     found = {"test_accuracy_area": area}
-    pool, learner = core.setting.pool, core.campaign(0).learner
+    pool, learner = spending.setting.pool, spending.learner
     test = pool.ids("test")
     outside = pool.hidden["label"][test] < 0
     if criterion == RANDOM and outside.any():
         p = learner.predict_proba(test)
         known = OF_ONE if campaign.ensemble == SINGLE else MEASURES
         found |= {f"ood_auroc/{name}": ood_detection(MEASURES[name](p), outside).auroc for name in known}
-    core.close()
     policy_name = f"{campaign.ensemble}/{criterion}"
     rows = (
         tidy(scenario.name, scenario.env, policy_name, campaign.seed, m, kwargs["budget"], v) for m, v in found.items()

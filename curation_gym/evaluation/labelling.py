@@ -149,7 +149,7 @@ def label_quality(answers: ArrayLike, truth: ArrayLike) -> float:
     """Share of labels that equal the truth, in [0, 1]; NaN without a label.
 
     Args:
-        answers: (n,) what was answered; below 0 it is a flag, which is no label and doesn't count.
+        answers: (n,) what was answered; below 0 it is a flag or an abstention, which is no label and doesn't count.
         truth: (n,); below 0: out of scope, where every label is wrong.
     """
     given, right = np.asarray(answers), np.asarray(truth)

@@ -41,7 +41,7 @@ class DatasetConfig(Config):
         encoder: one, or a list with at most one for each kind of sample, see
             :mod:`curation_gym.signals.encoders`; by default hashed TF-IDF + SVD, pixels, or standardised
             features.
-        signals: name → how to compute it, see :mod:`curation_gym.pools.scoring`.
+        signals: name → how to compute it, see :mod:`curation_gym.pools.signal_kinds`.
         n_clusters: of k-means on the embeddings, for CoverageSelection; needs the signal ``utility``.
     """
 

@@ -127,7 +127,7 @@ def calibrated(
     positive = np.array([example.positive for example in examples])
     require_classes(positive)
     scores = scorer([example.text for example in examples])
-    folds = _folds([example.key for example in examples])
+    folds = folds_of([example.key for example in examples])
     measured_on = f"{len(examples):,} labelled texts, {N_FOLDS}-fold"
     return *_calibration(config.method, scores, positive, folds, measured_on), sources
 
@@ -144,7 +144,7 @@ def _from_labels(
     weight = _equal_weight(positive, was_audited) if audited else None
     if config.calibration is None:
         return scorer.fit(texts, positive, weight=weight).score, None, sources
-    folds = _folds([example.key for example in examples])
+    folds = folds_of([example.key for example in examples])
     held_out = scorer.fit(texts, positive, folds, weight).held_out
     assert held_out is not None
     measured_on = f"{N_FOLDS} folds of the training texts"
@@ -171,7 +171,7 @@ def _from_preferences(config: ClassifierSignal, excluded: Container[str], encode
     scorer = TextScorer(encoder, config.c)
     if config.calibration is None:
         return scorer.fit_preferences(chosen, rejected).score, None, sources
-    folds = _folds([pair.key for pair in every])
+    folds = folds_of([pair.key for pair in every])
     preferred = scorer.fit_preferences(chosen, rejected, folds).held_out
     assert preferred is not None
     # In both orders: of pairs as they are, every one is positive.
@@ -214,7 +214,8 @@ def _calibration(
     return Calibrator(method, through_half=through_half).fit(scores, positive, weight), card
 
 
-def _folds(keys: Sequence[int]) -> NDArray[np.intp]:
+def folds_of(keys: Sequence[int]) -> NDArray[np.intp]:
+    """The fold of each document, in 0 … :data:`N_FOLDS` − 1: always the same, whatever it is trained with."""
     return (positions(np.array(keys, np.uint64), "fold") * N_FOLDS).astype(np.intp)
 
 

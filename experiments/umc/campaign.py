@@ -78,7 +78,7 @@ def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
         )
 
     due = [share * budget_of(scenario) for share in CHECKPOINTS]
-    for campaign, test_accuracy, done in _pulls(scenario, strategy, seed):
+    for campaign, test_accuracy, done in pulls(kwargs_for(scenario, strategy), strategy, seed):
         note({"test_accuracy": test_accuracy})
         passed = [at for at in due if campaign.spent >= at or done]
         if passed:
@@ -92,7 +92,7 @@ def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
 def run_fine_tuning(payload: Payload, out: Path) -> pd.DataFrame:
     """A unit of the study: the same campaign, and a transformer fine-tuned on what it bought; tidy rows."""
     scenario, name, strategy, seed = payload
-    *_, (campaign, _, _) = _pulls(scenario, strategy, seed)
+    *_, (campaign, _, _) = pulls(kwargs_for(scenario, strategy), strategy, seed)
     found = fine_tuned(campaign, seed)
     return pd.DataFrame(
         [tidy(scenario.name, scenario.env, name, seed, metric, campaign.spent, v) for metric, v in found.items()],
@@ -100,9 +100,9 @@ def run_fine_tuning(payload: Payload, out: Path) -> pd.DataFrame:
     )
 
 
-def _pulls(scenario: Scenario, strategy: Strategy, seed: int) -> Iterator[tuple[Campaign, float, bool]]:
+def pulls(kwargs: dict[str, Any], strategy: Strategy, seed: int) -> Iterator[tuple[Campaign, float, bool]]:
     """Spend a budget: the campaign, its test accuracy and whether it is over, at the start and after every pull."""
-    core = AnnotationAllocationVectorEnv(1, **kwargs_for(scenario, strategy))
+    core = AnnotationAllocationVectorEnv(1, **kwargs)
     policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
     observation, info = core.reset(seed=[seed])
     yield core.campaign(0), float(info["test_accuracy"][0]), False

@@ -30,7 +30,8 @@ class Strategy:
     validation: float = 0.0
 
 
-def _whole_pool(criterion: str, **kwargs: Any) -> Strategy:
+def whole_pool(criterion: str, **kwargs: Any) -> Strategy:
+    """What scores highest of the whole pool by one criterion."""
     arm = {"subsets": "all", "criteria": [criterion], **kwargs}
     return Strategy(_ONE_ARM, arm, {"arm": f"all/{criterion}"})
 
@@ -51,18 +52,18 @@ def _umc_by(part: str, validation: float = 0.0) -> Strategy:
 
 
 STRATEGIES: dict[str, Strategy] = {
-    "random": _whole_pool("random"),
+    "random": whole_pool("random"),
     "stratified": Strategy(_TURNS, {"subsets": "domains", "criteria": ["random"]}, domains=True),
-    "uncertainty": _whole_pool("entropy"),
-    "least_confidence": _whole_pool("least_confidence"),
-    "ensemble_uncertainty": _whole_pool("member_entropy"),
-    "disagreement": _whole_pool("disagreement"),
-    "margin": _whole_pool("margin"),
-    "margin_diverse": _whole_pool("margin", select="diverse"),
+    "uncertainty": whole_pool("entropy"),
+    "least_confidence": whole_pool("least_confidence"),
+    "ensemble_uncertainty": whole_pool("member_entropy"),
+    "disagreement": whole_pool("disagreement"),
+    "margin": whole_pool("margin"),
+    "margin_diverse": whole_pool("margin", select="diverse"),
     "stratified_margin": Strategy(_TURNS, {"subsets": "domains", "criteria": ["margin"]}, domains=True),
-    "badge": _whole_pool("badge"),
-    "coreset": _whole_pool("coreset"),
-    "typiclust": _whole_pool("typiclust"),
+    "badge": whole_pool("badge"),
+    "coreset": whole_pool("coreset"),
+    "typiclust": whole_pool("typiclust"),
     # The proposal's own loop: the most uncertain by the members' mean entropy (by their disagreement, which it names,
     # too, less is gained: see "disagreement") are clustered anew at each retraining, and UCB1 (c = 1) gives the whole
     # pull to one cluster.
