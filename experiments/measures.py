@@ -1,6 +1,6 @@
 """Which uncertainty to ask by: every measure, of every kind of ensemble, on every pool.
 
-    python -m experiments.measures
+    python -m experiments.measures --publish
 
 A campaign asks about the samples of the whole pool that score highest. What counts is the area under its curve of test
 accuracy: minus that of random sampling with the same learner and seed, which tells what a measure is worth, and minus
@@ -10,6 +10,7 @@ kind can.
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,12 +24,16 @@ from curation_gym.scenario import Scenario, load_scenario
 from curation_gym.seeding import seeds_for
 from curation_gym.signals.uncertainty import MEASURES
 from experiments.harness import options
+from experiments.harness.publishing import RESULTS, place_page, require_whole
+from experiments.harness.publishing import publish as put
 from experiments.harness.report import Report, shown
 from experiments.harness.study import MASTER, Study, StudyError, tidy
 from experiments.umc.campaign import pulls
 from experiments.umc.strategies import whole_pool
 
 SEEDS, QUICK_SEEDS = 5, 2
+PUBLISHED = "measures_"
+"""What names of published studies begin with."""
 RANDOM, SINGLE = "random", "single"
 PEER = f"{SINGLE}/margin"
 """What an ensemble has to be worth more than."""
@@ -165,10 +170,42 @@ def ranks(results: pd.DataFrame) -> pd.DataFrame:
     return table.map(lambda rank: "–" if np.isnan(rank) else f"{rank:.1f}").reset_index()
 
 
+def page_of(results: pd.DataFrame) -> Report:
+    """What was found on each pool, and over all of them."""
+    page = Report("Which uncertainty to ask by", __doc__)
+    page.add_heading("Over all pools").add_table(
+        advice(results),
+        "Measures whose area is on no pool below that of the ensemble's best measure there, by a paired 95 % "
+        "interval; of them the one of largest mean area, against one model asked by margin.",
+    )
+    page.add_table(ranks(results), "Mean rank of the gain within an ensemble; 1 is best.")
+    for name in dict.fromkeys(results["scenario"]):
+        caption = f"Area minus random's, {SCALES[name]['budget']} labels, {SCALES[name]['batch']} a pull."
+        page.add_heading(name).add_table(gains(results, name), caption)
+        page.add_table(gains(results, name, PEER), f"Area minus that of {PEER}.")
+    if len(found_outside := detection(results)):
+        page.add_heading("What is out of scope").add_table(
+            found_outside, "AUROC of the measure for test samples out of scope, learner trained on random labels."
+        )
+    return page
+
+
+def draw(results: Path) -> None:
+    """One page, measures.md, of all pools that are published in a directory."""
+    found = [file for name in SCALES if (file := results / f"{PUBLISHED}{name}.parquet").exists()]
+    page = page_of(pd.concat([pd.read_parquet(file) for file in found], ignore_index=True))
+    if missing := [name for name in SCALES if results / f"{PUBLISHED}{name}.parquet" not in found]:
+        page.add_text(f"Not run yet: {', '.join(missing)}.")
+    with TemporaryDirectory() as scratch:
+        page.write(Path(scratch))
+        place_page(Path(scratch), "python -m experiments.measures --publish", "", results, "measures")
+
+
 def main(
     scenario: Annotated[
         list[str] | None, typer.Option("--scenario", "-s", help=f"Of {', '.join(SCALES)}; repeatable. Default: all.")
     ] = None,
+    publish: options.Publish = False,
     seeds: options.Seeds = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -176,49 +213,42 @@ def main(
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
 ) -> None:
-    """Compare uncertainty measures."""
+    """Compare uncertainty measures; each pool is a study of its own."""
     with options.exits():
+        if publish:
+            require_whole(quick, seeds)
         names = scenario or (["umc_digits"] if quick else list(SCALES))
         if unknown := sorted(set(names) - set(SCALES)):
             raise StudyError(f"no scale is set for {unknown[0]}; there are {', '.join(SCALES)}")
+        if out is not None and len(names) > 1:
+            raise StudyError("--out is the directory of one pool's study; give one --scenario with it")
         judged = seeds_for(MASTER, "evaluation", n=seeds or (QUICK_SEEDS if quick else SEEDS))
-        scenarios = [load_scenario(name) for name in names]
-        study = Study(
-            "measures",
-            {
-                "scenarios": [found.model_dump(mode="json") for found in scenarios],
-                "scales": {name: SCALES[name] for name in names},
-                "ensembles": ENSEMBLES,
-                "measures": list(MEASURES),
-                "seeds": len(judged),
-            },
-            label="-".join(name.removeprefix("umc_") for name in names),
-            seeds=judged,
-            step_unit=dict.fromkeys(names, "labels"),
-            out=out,
-            resume=resume,
-            overwrite=overwrite,
-        )
-        for found in scenarios:
-            study.run(run, campaigns(found, judged), jobs=jobs, title=found.name)
-        results = study.results()
-        status = study.finish(results)
-        page = Report("Which uncertainty to ask by", __doc__)
-        page.add_heading("Over all pools").add_table(
-            advice(results),
-            "Measures whose area is on no pool below that of the ensemble's best measure there, by a paired 95 % "
-            "interval; of them the one of largest mean area, against one model asked by margin.",
-        )
-        page.add_table(ranks(results), "Mean rank of the gain within an ensemble; 1 is best.")
-        for name in names:
-            caption = f"Area minus random's, {SCALES[name]['budget']} labels, {SCALES[name]['batch']} a pull."
-            page.add_heading(name).add_table(gains(results, name), caption)
-            page.add_table(gains(results, name, PEER), f"Area minus that of {PEER}.")
-        if len(found_outside := detection(results)):
-            page.add_heading("What is out of scope").add_table(
-                found_outside, "AUROC of the measure for test samples out of scope, learner trained on random labels."
+        status = 0
+        for found in [load_scenario(name) for name in names]:
+            study = Study(
+                "measures",
+                {
+                    "scenario": found.model_dump(mode="json"),
+                    "scale": SCALES[found.name],
+                    "ensembles": ENSEMBLES,
+                    "measures": list(MEASURES),
+                    "seeds": len(judged),
+                },
+                label=found.name.removeprefix("umc_"),
+                seeds=judged,
+                step_unit={found.name: "labels"},
+                out=out,
+                resume=resume,
+                overwrite=overwrite,
             )
-        say(f"report: {page.write(study.out)}")
+            study.run(run, campaigns(found, judged), jobs=jobs, title=found.name)
+            results = study.results()
+            failed = study.finish(results)
+            status |= failed
+            say(f"report: {page_of(results).write(study.out)}")
+            if publish and not failed:
+                put(study.out, f"{PUBLISHED}{found.name}")
+                draw(RESULTS)
     raise typer.Exit(status)
 
 

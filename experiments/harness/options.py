@@ -26,6 +26,7 @@ Seeds = Annotated[int | None, typer.Option("--seeds", min=2, help="Paired evalua
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Parallel processes; default: all cores.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an earlier run with the same options.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Remove an earlier run and begin anew.")]
+Publish = Annotated[bool, typer.Option("--publish", help="Put what is finished into docs/results.")]
 Quick = Annotated[bool, typer.Option("--quick", help="The same code at a size that takes minutes.")]
 Track = Annotated[bool, typer.Option("--track", help="Log to Weights & Biases.")]
 

@@ -8,9 +8,26 @@ from typing import Any
 
 from curation_gym.console import say
 from curation_gym.files import replace_file, write_text
+from curation_gym.provenance import provenance
 from experiments.harness.study import StudyError
 
 RESULTS = Path("docs/results")
+
+
+def require_whole(quick: bool, *narrowed: object) -> None:
+    """Before a study that is to be published as it ends.
+
+    Args:
+        quick: whether it is made smaller.
+        narrowed: options that would leave something of it out.
+
+    Raises:
+        StudyError: for a study in part, or a tree that no commit is.
+    """
+    if quick or any(narrowed):
+        raise StudyError("--publish is for whole studies: leave out --quick, --strategy and --seeds")
+    if provenance()["dirty"] is not False:
+        raise StudyError("--publish needs a clean clone: commit or remove your changes first")
 
 
 def publish(study: Path, name: str, to: Path = RESULTS) -> None:

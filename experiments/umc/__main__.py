@@ -18,11 +18,10 @@ import typer
 from curation_gym.config import ConfigError
 from curation_gym.console import print_table, say
 from curation_gym.envs.annotation_allocation import ENV_ID, AnnotationAllocationVectorEnv
-from curation_gym.provenance import provenance
 from curation_gym.scenario import Scenario, load_scenario, scenario_names
 from curation_gym.seeding import seeds_for
 from experiments.harness import options
-from experiments.harness.publishing import RESULTS
+from experiments.harness.publishing import RESULTS, require_whole
 from experiments.harness.publishing import publish as put
 from experiments.harness.study import MASTER, Study, StudyError
 from experiments.harness.tracking import Tracker
@@ -60,7 +59,7 @@ def main(
             min=0, help="Seeds in which a transformer is fine-tuned on the texts bought; default: 3 on umc_mixed_text."
         ),
     ] = None,
-    publish: Annotated[bool, typer.Option("--publish", help="Put what is finished into docs/results.")] = False,
+    publish: options.Publish = False,
     seeds: options.Seeds = None,
     out: options.Out = None,
     jobs: options.Jobs = None,
@@ -71,10 +70,8 @@ def main(
 ) -> None:
     """Spend the same budget by every strategy, and compare what it bought."""
     with options.exits():
-        if publish and (quick or strategy or seeds):
-            raise StudyError("--publish is for whole studies: leave out --quick, --strategy and --seeds")
-        if publish and provenance()["dirty"] is not False:
-            raise StudyError("--publish needs a clean clone: commit or remove your changes first")
+        if publish:
+            require_whole(quick, strategy, seeds)
         if fine_tune == 1:
             raise StudyError("--fine-tune 1: one seed has no interval; give at least 2")
         found = [(_found(name), changed) for name, changed in _wanted(scenario, strategy, ablations)]

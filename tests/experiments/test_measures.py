@@ -114,6 +114,27 @@ def test_a_small_study_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.Monk
     assert "| ensemble | nowhere worse than its best |" in page
 
 
+def test_pools_are_published_one_by_one_and_told_on_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by = {"versions": {}, "commit": "abcdef0123", "dirty": False, "machine": {}}
+    for module in ("publishing", "study"):
+        monkeypatch.setattr(f"experiments.harness.{module}.provenance", lambda: dict(made_by))
+    monkeypatch.setattr(experiments.measures, "ENSEMBLES", {"single": ENSEMBLES["single"]})
+    monkeypatch.setattr(experiments.measures, "SEEDS", 2)
+    monkeypatch.setitem(experiments.measures.SCALES, "umc_digits", {"budget": 40, "batch": 20, "n_initial": 20})
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer(add_completion=False)
+    app.command()(experiments.measures.main)
+    told = CliRunner().invoke(app, ["-s", "umc_digits", "--jobs", "1", "--publish"])
+    assert told.exit_code == 0, told.output
+    page = (tmp_path / "docs" / "results" / "measures.md").read_text()
+    assert "## umc_digits" in page
+    assert "Not run yet: umc_mixed_text, umc_clinc150, umc_pacs." in page
+    assert (tmp_path / "docs" / "results" / "measures_umc_digits.manifest.json").exists()
+    refused = CliRunner().invoke(app, ["-s", "umc_digits", "--seeds", "2", "--publish"])
+    assert refused.exit_code == 2
+    assert "--publish is for whole studies" in refused.stderr
+
+
 def test_a_scenario_without_a_scale_is_one_plain_message() -> None:
     app = typer.Typer(add_completion=False)
     app.command()(experiments.measures.main)

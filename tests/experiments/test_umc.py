@@ -492,7 +492,7 @@ def test_what_is_finished_is_published_with_its_commit_and_uncommitted_changes_n
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dirty: bool
 ) -> None:
     made_by = {"versions": {}, "commit": "abcdef0123", "dirty": dirty, "machine": {}}
-    for module in ("experiments.umc.__main__", "experiments.harness.study"):
+    for module in ("experiments.harness.publishing", "experiments.harness.study"):
         monkeypatch.setattr(f"{module}.provenance", lambda: dict(made_by))
     few = {name: STRATEGIES[name] for name in ("random", "stratified", "umc")}
     for name, value in {"STRATEGIES": few, "SEEDS": 2, "PICKING": 0}.items():
