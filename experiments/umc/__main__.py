@@ -23,10 +23,10 @@ from curation_gym.seeding import seeds_for
 from experiments.harness import options
 from experiments.harness.publishing import RESULTS, require_whole
 from experiments.harness.publishing import publish as put
-from experiments.harness.study import MASTER, Study, StudyError
+from experiments.harness.study import MASTER, Study, StudyError, Work
 from experiments.harness.tracking import Tracker
 from experiments.umc import page as umc_page
-from experiments.umc.campaign import Payload, budget_of, kwargs_for, run_campaign, run_fine_tuning
+from experiments.umc.campaign import Payload, budget_of, kwargs_for, run_ablation, run_campaign, run_fine_tuning
 from experiments.umc.report import BASE, ScenarioResults, band, headline, labels_table, scenario_page
 from experiments.umc.scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc.strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
@@ -88,7 +88,8 @@ def main(
             study = _study(sized, core, strategies, n_seeds, 0 if changed else PICKING, out, resume, overwrite)
             by_default = 0 if quick or changed or strategy or seeds else FINE_TUNED.get(each.name, 0)
             tuned = by_default if fine_tune is None else fine_tune
-            result, failed = _run(study, sized, core, strategies, tuned, jobs)
+            work = run_ablation if changed else run_campaign
+            result, failed = _run(study, sized, core, strategies, work, tuned, jobs)
             status |= failed
             if result is None:
                 say(f"{study.out} has no report, {BASE} isn't complete: see 'failures' in its manifest.json")
@@ -195,6 +196,7 @@ def _run(
     scenario: Scenario,
     core: AnnotationAllocationVectorEnv,
     strategies: dict[str, Strategy],
+    work: Work,
     fine_tune: int,
     jobs: int | None,
 ) -> tuple[ScenarioResults | None, int]:
@@ -211,7 +213,7 @@ def _run(
             for name, strategy in fitting.items()
         }
 
-    study.run(run_campaign, units("judged", judged) | units("picking", picking), jobs=jobs, title=scenario.name)
+    study.run(work, units("judged", judged) | units("picking", picking), jobs=jobs, title=scenario.name)
     if fine_tune:
         study.run(run_fine_tuning, units("fine-tuned", judged[:fine_tune]), jobs=jobs, title="fine-tuning")
     rows, budget = study.results(), core.config.budget

@@ -68,6 +68,15 @@ def budget_of(scenario: Scenario) -> int:
 
 def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
     """A unit of the study; tidy rows."""
+    return _measured(payload, outlive=True)
+
+
+def run_ablation(payload: Payload, out: Path) -> pd.DataFrame:
+    """The same, but for what other models learn from the labels: of an ablation, the area is asked."""
+    return _measured(payload, outlive=False)
+
+
+def _measured(payload: Payload, outlive: bool) -> pd.DataFrame:
     scenario, name, strategy, seed = payload
     rows: list[dict[str, Any]] = []
 
@@ -84,8 +93,9 @@ def run_campaign(payload: Payload, out: Path) -> pd.DataFrame:
         if passed:
             due = due[len(passed) :]
             note(bought(campaign))
-    note(successors(campaign, seed))
-    note(left_out(campaign))
+    if outlive:
+        note(successors(campaign, seed))
+        note(left_out(campaign))
     return pd.DataFrame(rows)
 
 
