@@ -1,8 +1,11 @@
 """Files and directories that appear complete or not at all."""
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,16 +20,39 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def replace_directory(path: Path, write: Callable[[Path], object]) -> None:
-    """Make a directory anew, complete or not at all: ``write`` fills an empty one, which then takes the place."""
+def replace_directory(path: Path, write: Callable[[Path], object], *, keep_existing: bool = False) -> None:
+    """Make a directory anew, complete or not at all: ``write`` fills an empty one, which then takes the place.
+
+    Args:
+        path: the directory; replaced when it exists, which for an instant leaves none.
+        write: fills the directory that it is given.
+        keep_existing: when ``path`` exists once that is done, leave it and drop what was written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        new = Path(scratch, "new")
-        new.mkdir()
-        write(new)
-        if path.exists():
-            os.replace(path, Path(scratch, "old"))
-        os.replace(new, path)
+    outer = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))  # renaming stays within a file system
+    try:
+        scratch = outer / "new"  # mkdtemp's own directory is private to the user; what is made may be shared
+        scratch.mkdir()
+        write(scratch)
+        _rename(scratch, path, keep_existing)
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _rename(scratch: Path, path: Path, keep_existing: bool) -> None:
+    """Renaming onto a directory that holds files fails, so no writer is lost."""
+    for attempt in range(1000):
+        try:
+            os.rename(scratch, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        if keep_existing:
+            return
+        with suppress(FileNotFoundError):  # another writer moved it first
+            os.rename(path, scratch.parent / f"old{attempt}")
+    raise FileExistsError(errno.EEXIST, "is being replaced by other processes all the time", str(path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,5 @@
 """A small language model pre-trained on a corpus, where no pretrained one is at hand."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from curation_gym.console import progress
+from curation_gym.files import replace_directory
 from curation_gym.learners.language_model import LanguageModelLearner, ModelAndTokenizer, load_causal
 from curation_gym.learners.language_model_config import BaseModelConfig, FineTuningConfig, ModelSource
 from curation_gym.learners.training import seeded
@@ -57,19 +56,14 @@ def pretrained(config: BaseModelConfig, texts: Sequence[str], tokenizer: str | N
     path = cache_directory() / "models" / f"gpt-neox-{bytes_digest(key.encode())[:16]}"
     if path.exists():
         return path
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(scratch, ignore_errors=True)
     model, own = _untrained(config, tokenizer or make_tokenizer(TrainedTokenizer(), texts).to_str())
     _train(config, model, own, texts)
-    try:
+
+    def write(scratch: Path) -> None:
         model.save_pretrained(scratch)
         own.save_pretrained(scratch)
-        os.rename(scratch, path)
-    except OSError:
-        if not path.exists():  # else another process was faster
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    replace_directory(path, write, keep_existing=True)  # another process may have been faster
     return path
 
 

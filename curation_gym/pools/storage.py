@@ -1,14 +1,9 @@
 """A directory of named columns on disk: it appears complete or not at all, and is verified when it is
 read."""
 
-import errno
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from curation_gym.files import replace_directory
 
 FORMAT_VERSION = 2
 MANIFEST = "pool.json"
@@ -57,8 +54,8 @@ def write_columns(
     """
     if path.exists() and not (path / MANIFEST).exists():
         raise PoolError(f"{path} exists and is not a pool; choose another path or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _scratch_directory(path) as scratch:
+
+    def write(scratch: Path) -> None:
         for name, column in columns.items():
             file = scratch / f"{name}.npy"
             file.parent.mkdir(exist_ok=True)
@@ -68,19 +65,15 @@ def write_columns(
         for name, text in attachments.items():
             (scratch / name).write_text(text, encoding="utf-8", newline="")
         written = sorted(file for file in scratch.rglob("*") if file.is_file())
-        body = dict(description) | {
-            "format_version": FORMAT_VERSION,
-            "files": {
-                file.relative_to(scratch).as_posix(): {
-                    "size": file.stat().st_size,
-                    "digest": file_digest(file),
-                }
-                for file in written
-            },
+        files = {
+            file.relative_to(scratch).as_posix(): {"size": file.stat().st_size, "digest": file_digest(file)}
+            for file in written
         }
+        body = dict(description) | {"format_version": FORMAT_VERSION, "files": files}
         body["digest"] = _manifest_digest(body)
         (scratch / MANIFEST).write_text(json.dumps(body, indent=1), encoding="utf-8")
-        _publish(scratch, path, keep_existing)
+
+    replace_directory(path, write, keep_existing=keep_existing)
 
 
 def read_columns(
@@ -188,32 +181,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if digest != _manifest_digest(manifest):
         raise PoolError(f"{file} was altered: its digest differs; {_REBUILD}")
     return manifest
-
-
-@contextmanager
-def _scratch_directory(path: Path) -> Iterator[Path]:
-    """A directory beside ``path``, so that renaming stays within one file system; gone afterwards."""
-    outer = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        scratch = outer / "new"  # mkdtemp's own directory is private to the user; a pool may be shared
-        scratch.mkdir()
-        yield scratch
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
-
-
-def _publish(scratch: Path, path: Path, keep_existing: bool) -> None:
-    """Rename ``scratch`` to ``path``. Renaming onto a directory that holds files fails, so no writer is
-    lost."""
-    for attempt in range(1000):
-        try:
-            os.rename(scratch, path)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        if keep_existing:
-            return
-        with suppress(FileNotFoundError):  # another writer moved it first
-            os.rename(path, scratch.parent / f"old{attempt}")
-    raise PoolError(f"{path} is being replaced by other processes all the time; choose another path")
