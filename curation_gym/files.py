@@ -52,7 +52,7 @@ def _rename(scratch: Path, path: Path, keep_existing: bool) -> None:
             return
         with suppress(FileNotFoundError):  # another writer moved it first
             os.rename(path, scratch.parent / f"old{attempt}")
-    raise FileExistsError(errno.EEXIST, "is being replaced by other processes all the time", str(path))
+    raise FileExistsError(errno.EEXIST, "replaced by other processes all the time; choose another path", str(path))
 
 
 def write_text(path: Path, text: str) -> None:
