@@ -57,12 +57,11 @@ def batches(documents: list[NDArray[np.int32]], end: int, config: FineTuningConf
     return torch.from_numpy(tokens[: n * config.batch_tokens]).reshape(n, config.batch_size, config.block)
 
 
-def plain(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
+def plain(model: Any, packed: torch.Tensor, config: FineTuningConfig, half: bool) -> None:
     """As in any tutorial."""
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, len(packed))
     model.train()
-    half = config.precision == "bfloat16"
     if half:
         model.set_attn_implementation("eager")  # as the learner has it
     for batch in packed:
@@ -75,11 +74,10 @@ def plain(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
         schedule.step()
 
 
-def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig) -> None:
+def trainer(model: Any, packed: torch.Tensor, config: FineTuningConfig, half: bool) -> None:
     """The Trainer, with everything off that isn't training."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    half = config.precision == "bfloat16"
     if half:
         model.set_attn_implementation("eager")
     rows = [{"input_ids": row, "labels": row} for batch in packed for row in batch]
@@ -119,8 +117,8 @@ def measure(kwargs: dict[str, Any], repeats: int) -> tuple[dict[str, float], int
     _, ids = episode(core, seed=0)
     packed = batches([core.documents[index] for index in ids], learner.tokenizer.eos_token_id, config)
     ways: dict[str, Callable[[Any], None]] = {
-        PLAIN: lambda model: plain(model, packed, config),
-        TRAINER: lambda model: trainer(model, packed, config),
+        PLAIN: lambda model: plain(model, packed, config, learner.bfloat16),
+        TRAINER: lambda model: trainer(model, packed, config, learner.bfloat16),
     }
     best = dict.fromkeys((*ways, *cores), np.inf)
     for _ in range(repeats):

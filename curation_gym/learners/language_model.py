@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from curation_gym.files import replace_file
 from curation_gym.learners.language_model_config import FineTuningConfig
 from curation_gym.learners.training import Schedule, cosine, seeded, warm_up_then_linear
-from curation_gym.signals.pretrained import default_device, load_pretrained
+from curation_gym.signals.pretrained import default_device, load_pretrained, multiplies_in_bfloat16
 
 _LOSSES = 20  # updates that the running loss is a mean of
 _PATIENCE = 10  # updates in a row without a finite loss, after which going on is pointless
@@ -42,6 +42,7 @@ class LanguageModelLearner:
         tokens: trained on.
         updates: of the weights.
         skipped: batches without a finite loss.
+        bfloat16: whether matrices are multiplied in it.
 
     Raises:
         ImportError: when ``lora`` is given and peft isn't installed.
@@ -63,7 +64,10 @@ class LanguageModelLearner:
         self._generator = torch.Generator()
         self.reseed(seed)
         self.device = default_device()
-        if config.precision == "bfloat16" and self.device.type == "cpu":
+        self.bfloat16 = config.precision == "bfloat16" or (
+            config.precision == "auto" and multiplies_in_bfloat16(self.device)
+        )
+        if self.bfloat16 and self.device.type == "cpu":
             # There the backward pass of fused attention is slower in bfloat16 than in float32.
             model.set_attn_implementation("eager")  # type: ignore[operator]
         self.model: nn.Module = (model if config.lora is None else self._adapted(model)).to(self.device)
@@ -137,7 +141,7 @@ class LanguageModelLearner:
 
     def computing(self) -> AbstractContextManager[Any]:
         """Where the model computes as precisely as in training."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     @property
     def _schedule(self) -> Schedule:

@@ -70,7 +70,8 @@ class FineTuningConfig(Config):
         warm_up: share of those tokens in which it rises, in [0, 1).
         weight_decay: of AdamW.
         max_norm: gradients are scaled down to this norm.
-        precision: of products of matrices; weights and optimizer are always float32.
+        precision: of products of matrices; weights and optimizer are always float32. ``"auto"`` is bfloat16 on
+            processors and GPUs that multiply in it, and float32 on others, where bfloat16 takes many times as long.
         lora: adapters instead of all weights.
     """
 
@@ -81,7 +82,7 @@ class FineTuningConfig(Config):
     warm_up: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     max_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     lora: LoraConfig | None = None
 
     @model_validator(mode="after")

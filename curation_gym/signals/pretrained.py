@@ -46,3 +46,12 @@ def load_pretrained(auto_class: str, model: str, **options: Any) -> Any:
 def default_device() -> torch.device:
     """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def multiplies_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; one without takes about ten times as long as in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Of processors, those that oneDNN has kernels for.
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())

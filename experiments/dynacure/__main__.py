@@ -256,8 +256,9 @@ def _check_base(study: Study, scenario: Scenario, runs: Iterable[Run], base: int
     left = {run.seed for run in runs if (f"{run.policy}@{run.point}", run.seed) not in done}
     if begun := sorted(left & set(rows.loc[rows["value"] != base, "seed"])):
         raise StudyError(
-            f"{scenario.name}, seed {begun[0]}: was judged in part, from a base model that another machine trained; "
-            f"bring along {cache_directory() / 'models'} from there, or remove the parts "
+            f"{scenario.name}, seed {begun[0]}: was judged in part, from another machine's base model or in another "
+            f"precision; bring along {cache_directory() / 'models'} from there and give fine_tuning the precision of "
+            "there, or remove the parts "
             f"'{scenario.name} *@* {begun[0]}.parquet' ('@' may be written '%40') from {study.out / 'parts'}"
         )
 

@@ -187,9 +187,10 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
 
 
 def base_of(core: LanguageModelSelectionVectorEnv) -> int:
-    """A digest of the core's model before it is fine-tuned."""
-    content = hashlib.blake2b(digest_size=4)
-    for weight in core.learners[0].model.state_dict().values():
+    """A digest of the core's model before it is fine-tuned, and of the precision in which it will be."""
+    learner = core.learners[0]
+    content = hashlib.blake2b(bytes([learner.bfloat16]), digest_size=4)
+    for weight in learner.model.state_dict().values():
         content.update(weight.detach().float().cpu().numpy().tobytes())
     return int.from_bytes(content.digest())
 

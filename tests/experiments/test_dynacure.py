@@ -174,7 +174,7 @@ def test_a_study_that_lost_parts_resumes_to_the_same_results(small: Path, tmp_pa
     next((out / "parts").glob(f"small none%40*{seed}.parquet")).unlink()
     told = CliRunner().invoke(_app(main), [*options, "--resume"])
     assert told.exit_code == 2
-    assert f"small, seed {seed}: was judged in part, from a base model that another machine trained" in told.stderr
+    assert f"small, seed {seed}: was judged in part, from another machine's base model" in told.stderr
 
 
 def test_what_spends_the_budget_is_tried(small: Path, tmp_path: Path) -> None:

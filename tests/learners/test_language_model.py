@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from curation_gym.config import ConfigError, validated
+from curation_gym.learners import language_model as module
 from curation_gym.learners.language_model import LanguageModelLearner, load_causal
 from curation_gym.learners.language_model_config import FineTuningConfig
+from curation_gym.signals.pretrained import multiplies_in_bfloat16
 from tests.learners.tiny_lm import WORDS, save_tiny, tiny_model, tiny_tokenizer
 
 OPTIONS = {"block": 8, "batch_size": 2, "learning_rate": 0.01}
@@ -105,6 +107,28 @@ def test_in_bfloat16_only_the_products_are_coarser(tmp_path: Path) -> None:
     for learner in (coarse, again):
         learner.train_on(documents(20, seed=2))
     assert_same(weights(coarse), weights(again))
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_auto_takes_bfloat16_where_the_machine_multiplies_in_it(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "multiplies_in_bfloat16", lambda device: able)
+    assert make(precision="auto").bfloat16 == able
+    assert (make(precision="bfloat16").bfloat16, make().bfloat16) == (True, False), "what is asked for is done"
+    told, by_name = make(precision="auto"), make(precision="bfloat16" if able else "float32")
+    for learner in (told, by_name):
+        learner.train_on(documents(20))
+    assert_same(weights(told), weights(by_name))
+
+
+def test_which_processors_multiply_in_bfloat16() -> None:
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        pytest.skip("only Linux tells the processor's instructions in a file")
+    if flags & {"amx_bf16", "avx512_bf16"}:
+        assert multiplies_in_bfloat16(torch.device("cpu"))
+    elif "avx2" in flags and "avx512f" not in flags:
+        assert not multiplies_in_bfloat16(torch.device("cpu"))
 
 
 def test_a_state_is_independent_of_what_follows() -> None:
