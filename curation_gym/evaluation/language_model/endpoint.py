@@ -1,14 +1,12 @@
 """A pairwise judge behind any OpenAI-compatible endpoint."""
 
-import json
 import os
 import re
 import time
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
+
+import requests
 
 from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.evaluation.language_model.preferences import Verdict
@@ -41,6 +39,7 @@ _VERDICTS: dict[str, Verdict] = {"a": "first", "b": "second"}
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)
 """HTTP statuses that another attempt may get over."""
 _LONGEST_WAIT = 60.0
+_SHOWN = 500  # characters of what a server complains of
 
 
 class ChatJudge:
@@ -101,28 +100,31 @@ class ChatJudge:
         raise EvaluationError(f"judge {self.name}: {problem} (attempt {self._attempts} of {self._attempts})")
 
     def _ask(self, content: str) -> str:
-        body = {
+        body: Any = {
             "model": self._model,
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             "max_tokens": self._max_tokens,
         }
-        headers = {"Content-Type": "application/json"}
-        if self._key_variable is not None:
-            headers["Authorization"] = f"Bearer {os.environ[self._key_variable]}"
-        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)
         try:
-            with _OPENER.open(request, timeout=self._timeout) as response:
-                answer = json.load(response)
-            return str(answer["choices"][0]["message"]["content"])
-        except urllib.error.HTTPError as error:
-            told = f"HTTP status {error.code}: {self._safe(error.read(500).decode(errors='replace'))}"
-            if error.code not in _PASSING:
-                raise EvaluationError(f"judge {self.name}: {told}") from None
-            raise _Passing(told, error.headers.get("Retry-After")) from None
-        except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
+            # Not redirected: the key goes nowhere else.
+            answer = requests.post(
+                self._url, json=body, auth=self._signed, timeout=self._timeout, allow_redirects=False
+            )
+            if answer.status_code == requests.codes.ok:
+                return str(answer.json()["choices"][0]["message"]["content"])
+        except (requests.RequestException, ValueError, KeyError, IndexError, TypeError) as error:
             # No connection, a timeout, or an answer that isn't of the API's form.
             raise _Passing(self._safe(f"{type(error).__name__}: {error}")) from None
+        told = f"HTTP status {answer.status_code}: {self._safe(answer.text)[:_SHOWN]}"
+        if answer.status_code not in _PASSING:
+            raise EvaluationError(f"judge {self.name}: {told}")
+        raise _Passing(told, answer.headers.get("Retry-After"))
+
+    def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._key_variable is not None:
+            request.headers["Authorization"] = f"Bearer {os.environ[self._key_variable]}"
+        return request
 
     def _safe(self, text: str) -> str:
         """Without the key: servers repeat it in what they complain of."""
@@ -136,14 +138,6 @@ class _Passing(Exception):
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
         self.wait = float(retry_after) if retry_after and retry_after.isdecimal() else None
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any) -> None:
-        return None  # leads to an HTTPError: the key goes nowhere else
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def _verdict(answer: str) -> Verdict:

@@ -44,7 +44,7 @@ def test_what_passes_is_tried_again(server: Server) -> None:
 
 def test_a_silent_server_is_given_up(server: Server) -> None:
     server.problems = [0.5, 0.5]
-    with pytest.raises(EvaluationError, match=r"judge judge-1 at http.*: TimeoutError.* \(attempt 2 of 2\)"):
+    with pytest.raises(EvaluationError, match=r"judge judge-1 at http.*: ReadTimeout.* \(attempt 2 of 2\)"):
         judge_at(server, timeout=0.05, attempts=2)("q", "a", "b")
     assert judge_at(server)("q", "long answer", "short") == "first"
 
