@@ -23,14 +23,15 @@ class Round:
     """What is known after a round of annotation; a rule says which of it it needs.
 
     Attributes:
-        labels: spent so far, flags and validation labels included; grows from round to round.
+        labels: that were paid for so far, flags and validation labels included by what they cost; grows from round to
+            round.
         validation: a score on validation samples, larger is better, for example accuracy.
         predictions: (n,) classes predicted for the stop set, samples drawn before the first round and without
             labels; the same in every round.
         uncertainty: mean over what is left of an uncertainty divided by its bound, in [0, 1].
     """
 
-    labels: int
+    labels: float
     validation: float | None = None
     predictions: NDArray[Any] | None = None
     uncertainty: float | None = None
@@ -148,7 +149,7 @@ def expected_gain(
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite, actual values: {scores}")
     if not (labels[0] > 0 and (np.diff(labels) > 0).all()):
-        raise ValueError(f"labels must be > 0 and grow from round to round, actual values: {labels.astype(int)}")
+        raise ValueError(f"labels must be > 0 and grow from round to round, actual values: {labels}")
     # g falls to its value at the last round, where its slope is −c · g / scale.
     if curve == "power":
         x, scale, largest = np.log(labels / labels[-1]), labels[-1], 10.0

@@ -197,9 +197,12 @@ class Campaign:
         ids, labels = self._validation
         if isinstance(rule, GainBelowPrice) and not len(ids):
             return
-        stop_set = self.setting.ids[np.argsort(self._priority)[:_STOP_SET]]
+        if len(np.unique(self.answers[self.answers >= 0])) < 2:
+            return  # a model that has seen one class is sure of everything
+        here = np.flatnonzero(self.setting.arrival <= 0)
+        stop_set = self.setting.ids[here[np.argsort(self._priority[here])[:_STOP_SET]]]
         told = Round(
-            self.spent,
+            self.spent / self.setting.config.label_cost,
             validation=float((self._mean(ids).argmax(1) == labels).mean()) if len(ids) else None,
             predictions=self._mean(stop_set).argmax(1),
             uncertainty=self._mean_offered("ensemble_entropy"),

@@ -39,9 +39,11 @@ def measure(payload: tuple[Size, str], out: Path) -> pd.DataFrame:
     policy = make_policy(strategy.policy, core.task, 0, **strategy.hyperparameters)
     observation, _ = core.reset(seed=[0])
     found, seconds = {"start_seconds": time.process_time() - start}, []
+    state = None
     for _ in range(PULLS):
         start = time.process_time()
-        observation, *_ = core.step(policy.predict(observation)[0])
+        actions, state = policy.predict(observation, state)
+        observation, *_ = core.step(actions)
         seconds.append(time.process_time() - start)
     found |= {"seconds": min(seconds), "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
     return pd.DataFrame([tidy(title(size), "", name, 0, metric, size.picks, value) for metric, value in found.items()])

@@ -56,7 +56,8 @@ LATE = 0.9  # what arrives last, after this share of the candidates, is what a d
 def kwargs_for(scenario: Scenario, strategy: Strategy) -> dict[str, Any]:
     """The environment's arguments: the scenario's, and over them the strategy's."""
     kwargs = scenario.kwargs_for("evaluation")
-    learner = kwargs.get("learner", {"kind": "linear"}) | strategy.kwargs.get("learner", {})
+    learner, own = kwargs.get("learner", {"kind": "linear"}), strategy.kwargs.get("learner", {})
+    learner = learner | own if own.get("kind", learner["kind"]) == learner["kind"] else own
     bought = {"n_validation": round(strategy.validation * budget_of(scenario))} if strategy.validation else {}
     return kwargs | strategy.kwargs | bought | {"learner": learner}
 
@@ -116,9 +117,10 @@ def pulls(kwargs: dict[str, Any], strategy: Strategy, seed: int) -> Iterator[tup
     policy = make_policy(strategy.policy, core.task, seed, **strategy.hyperparameters)
     observation, info = core.reset(seed=[seed])
     yield core.campaign(0), float(info["test_accuracy"][0]), False
-    done = False
+    state, start, done = None, np.ones(1, np.bool_), False
     while not done:
-        actions, _ = policy.predict(observation)
+        actions, state = policy.predict(observation, state, episode_start=start)
+        start = np.zeros(1, np.bool_)
         observation, _, terminated, _, info = core.step(actions)
         done = bool(terminated[0])
         yield core.campaign(0), float(info["test_accuracy"][0]), done

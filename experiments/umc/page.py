@@ -38,8 +38,8 @@ SAVINGS = (
     "umc_as_written spends less than the whole budget where its clusters are smaller than a pull, as the pages tell."
 )
 GOALS = (
-    "Goals that were set before the first full run. PACS counts where areas are compared, though pixel features are "
-    "what limits accuracy there."
+    "Goals that were set before the first full run, reached by the estimate, and where they are of all scenarios, once "
+    "all of them were run. PACS counts where areas are compared, though pixel features are what limits accuracy there."
 )
 SETTLED = (
     "UMC has one configuration for all scenarios: agents/umc.py and the strategy `umc` of "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from curation_gym.evaluation.savings import mean_savings
-from curation_gym.evaluation.statistics import interval, paired_difference
+from curation_gym.evaluation.statistics import Estimate, interval, paired_difference
 from experiments.harness.report import shown
 from experiments.umc.report import BASE, OURS, UNCERTAINTY, ScenarioResults
 from experiments.umc.scenarios import COUNTED, PLAIN, SCENARIOS
@@ -39,15 +39,17 @@ def goals_table(found: list[ScenarioResults], ablated: list[ScenarioResults]) ->
     rows = []
     for r in found:
         if r.name in LABELS and OURS in r.strategies:
-            share = r.to_target(OURS, r.target()).value / r.budget
+            labels = r.to_target(OURS, r.target())
+            share = Estimate(*(value / r.budget for value in labels))
             goal = f"{r.name}: random's final accuracy by {LABELS[r.name]:.2f} of the budget"
-            rows.append((goal, f"{share:.3f}", share <= LABELS[r.name]))
+            rows.append((goal, shown(share), share.value <= LABELS[r.name]))
     for group, least in SAVED.items():
         members = [r for r in found if r.name in COUNTED[group] and OURS in r.strategies]
         if members:
             mean = mean_savings([(r.curves(OURS), r.curves(BASE), r.target()) for r in members])
             told = f"{shown(mean)}, {len(members)} of {len(COUNTED[group])} scenarios"
-            rows.append((f"mean savings over {group} of at least {least:.2f}", told, mean.value >= least))
+            reached = mean.value >= least and len(members) == len(COUNTED[group])
+            rows.append((f"mean savings over {group} of at least {least:.2f}", told, reached))
     for title, rivals in UNCERTAINTY.items():
         compared = [r for r in found if set(rivals) <= set(r.strategies)]
         short = [f"{r.name} ({rival})" for r in compared for rival in rivals if r.ahead_of(rival).low <= 0]

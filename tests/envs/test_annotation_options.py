@@ -12,6 +12,7 @@ from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.envs.campaign import Campaign
 from curation_gym.pools import Pool
+from curation_gym.stopping import StabilisingPredictions
 
 
 def make_pool(arrival: np.ndarray | None = None, seed: int = 3, n: int = 400) -> Pool:
@@ -391,6 +392,39 @@ def test_a_stopping_rule_ends_the_campaign_before_the_budget(rule: dict[str, Any
             break
     assert info["stopped"][0] == core.campaign(0).stopped != ""
     assert info["labels_spent"][0] < 140
+
+
+def test_a_model_that_has_seen_one_class_stops_nothing() -> None:
+    rare = np.where(np.arange(400) % 100 < 3, 1, 0)
+    pool = Pool(POOL.embeddings, hidden={"label": rare}, split=POOL.split, class_names=("common", "rare"))
+    rule = {"kind": "overall_uncertainty", "threshold": 0.05}
+    core = start(pool=pool, criteria=("random",), stopping=rule, n_initial=1, batch=1, budget=100)
+    campaign = core.campaign(0)
+    while not campaign.done:
+        core.step(np.array([0]))
+        assert campaign.stopped is None or len(np.unique(campaign.answers)) == 2
+
+
+def test_a_rule_reads_prices_in_labels() -> None:
+    rule = {"kind": "gain_below_price", "price": 0.003, "window": 4}
+    stopped = []
+    for price in (1, 5):
+        options = {"annotator": {"price": {"label": price, "flag": price}}, "budget": 150 * price}
+        core = start(criteria=("random",), stopping=rule, n_validation=20, **options)
+        while not core.campaign(0).done:
+            core.step(np.array([0]))
+        stopped.append((len(core.campaign(0).asked), core.campaign(0).stopped))
+    assert stopped[0] == stopped[1]
+    assert stopped[0][1] is not None
+
+
+def test_what_a_rule_compares_is_there_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    rule = {"kind": "stabilising_predictions", "threshold": 0.999, "window": 3}
+    monkeypatch.setattr(StabilisingPredictions, "should_stop", lambda self, history: told.append(history[-1]))
+    pool = make_pool(arrival=np.where(np.arange(400) % 3 == 0, 0.0, 0.5))
+    campaign = start(pool=pool, criteria=("random",), stopping=rule).campaign(0)
+    assert len(told[0].predictions) == (campaign.setting.arrival <= 0).sum() < len(campaign.setting.ids)
 
 
 def test_state_features_mean_the_same_on_every_pool() -> None:

@@ -26,7 +26,16 @@ from curation_gym.pools import Pool
 from curation_gym.scenario import Scenario, load_scenario
 from experiments.harness.report import shown
 from experiments.harness.study import COLUMNS, StudyError
-from experiments.umc.campaign import bought, drifted, fine_tuned, kwargs_for, left_out, run_fine_tuning, successors
+from experiments.umc.campaign import (
+    bought,
+    drifted,
+    fine_tuned,
+    kwargs_for,
+    left_out,
+    pulls,
+    run_fine_tuning,
+    successors,
+)
 from experiments.umc.report import ScenarioResults, area_table, headline, labels_table
 from experiments.umc.scenarios import ABLATED, PLAIN, SCENARIOS
 from experiments.umc.strategies import ABLATIONS, STRATEGIES, Strategy
@@ -223,6 +232,25 @@ def test_a_directory_without_studies_is_an_error(tmp_path: Path) -> None:
         experiments.umc.page.published(tmp_path, "umc_")
 
 
+def test_a_policy_that_remembers_is_given_what_it_learnt() -> None:
+    strategy = Strategy("agents.nonstationary:DiscountedUCB", {"subsets": "domains", "criteria": ["random"]})
+    given = {"pool": two_domains(), "budget": 80, "batch": 10, "n_initial": 20, "reward": {"answered": 1.0}}
+    *_, (campaign, _, _) = pulls(given | strategy.kwargs, strategy, 0)
+    asked = campaign.setting.domain[campaign.asked[20:]]
+    assert set(asked) == {0, 1}, "without a memory, an arm that was pulled looks as good as new"
+
+
+def test_a_strategy_may_bring_a_learner_of_another_kind() -> None:
+    scenario = load_scenario("umc_digits")
+    assert scenario.kwargs["learner"] == {"kind": "linear", "class_weight": "balanced"}
+
+    def learner(**own: object) -> object:
+        return kwargs_for(scenario, Strategy("agents.umc:UMC", {"learner": own}))["learner"]
+
+    assert learner(members=1) == {"kind": "linear", "class_weight": "balanced", "members": 1}
+    assert learner(kind="mc_dropout") == {"kind": "mc_dropout"}
+
+
 # ------------------------------------------------------------------ what else is measured
 def two_domains(arrival: np.ndarray | None = None) -> Pool:
     """Three classes in two domains, one class in the second only; easily told apart."""
@@ -371,7 +399,7 @@ def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(experiments.umc.tables, "SCENARIOS", ("made_up", *PLAIN))
     told = experiments.umc.tables.goals_table([made_up()], [ablated(badge=[0.0] * 5)] * 2)
     share, saved, us, ensemble, best, bandit = told.to_dict("records")
-    assert (share["found"], share["reached"]) == ("0.500", "yes")
+    assert (share["found"], share["reached"]) == ("0.500 [0.500, 0.500]", "yes")
     assert (saved["found"], saved["reached"]) == ("0.500 [0.500, 0.500], 1 of 1 scenarios", "no")
     assert (us["found"], us["reached"]) == ("all, of the 1 of 1 scenarios that were run", "yes")
     assert ensemble["found"] == "all but made_up (umc_without_bandit), of the 1 of 1 scenarios that were run"
@@ -382,6 +410,11 @@ def test_goals_are_told_as_reached_or_not(monkeypatch: pytest.MonkeyPatch) -> No
     alone = experiments.umc.tables.goals_table([made_up()], [ablated(badge=[0.9] * 5), ablated(badge=[0.0] * 5)])
     assert alone.iloc[-1].tolist()[1:] == ["made_up, of 2 that were run", "no"]
     assert alone.iloc[2].tolist()[1:] == ["all, of the 1 of 2 scenarios that were run", "no"]
+    monkeypatch.setattr(experiments.umc.tables, "SAVED", {"some": 0.45})
+    assert experiments.umc.tables.goals_table([made_up()], [])["reached"][1] == "yes"
+    monkeypatch.setattr(experiments.umc.tables, "COUNTED", {"some": ("made_up", "not_run")})
+    part = experiments.umc.tables.goals_table([made_up()], []).iloc[1]
+    assert part.tolist()[1:] == ["0.500 [0.500, 0.500], 1 of 2 scenarios", "no"], "a part of the scenarios isn't all"
 
 
 def test_a_scenario_has_the_strategies_of_the_study() -> None:
