@@ -1,6 +1,8 @@
 """Any classifier of scikit-learn's interface as a learner, by bagging."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +11,7 @@ from pydantic import Field
 from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import has_fit_parameter
 
-from curation_gym.config import Config
+from curation_gym.config import Config, ConfigError
 from curation_gym.learners.base import (
     Ids,
     Labels,
@@ -43,12 +45,13 @@ class SklearnLearner:
 
     Raises:
         ValueError: for what isn't such a classifier.
+        ConfigError: from ``fit`` and ``predict_proba``, where the classifier refuses the labels, often as too few.
     """
 
     def __init__(self, config: SklearnConfig, pool: Pool, classes: int, seed: int) -> None:
         self.members, self.classes = config.members, classes
-        self._pool, self._fitted = pool, list[Any]()
-        self._present = np.arange(classes)
+        self._pool, self._fitted, self._labels = pool, list[Any](), 0
+        self._present, self._estimator = np.arange(classes), config.estimator
         self._made = _made(config)
         if "random_state" in self._made.get_params() and "random_state" not in config.options:
             self._made.set_params(random_state=derived_seed(seed, 0) % 2**32)
@@ -57,20 +60,34 @@ class SklearnLearner:
     def fit(self, ids: Ids, labels: Labels) -> "SklearnLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
         self._present = np.unique(codes) if len(codes) else np.arange(self.classes)
-        self._fitted = []
+        self._fitted, self._labels = [], len(codes)
         if len(codes) and len(self._present) > 1:
             X = self._pool.embeddings[rows]
-            self._fitted = [clone(self._made).fit(X, codes)]
-            self._fitted += [clone(self._made).fit(X, codes, sample_weight=w) for w in self._weight[1:, rows]]
+            with self._explained("be fitted to"):
+                self._fitted = [clone(self._made).fit(X, codes)]
+                self._fitted += [clone(self._made).fit(X, codes, sample_weight=w) for w in self._weight[1:, rows]]
         return self
 
     def predict_proba(self, ids: Ids) -> Probabilities:
         rows = checked_ids(self._pool, ids)
         p: NDArray[np.float32] = np.zeros((self.members, len(rows), self.classes), np.float32)
         p[..., self._present] = 1 / len(self._present)
-        for member, model in enumerate(self._fitted if len(rows) else ()):
-            p[member][:, model.classes_] = model.predict_proba(self._pool.embeddings[rows])
+        with self._explained("predict from"):
+            for member, model in enumerate(self._fitted if len(rows) else ()):
+                p[member][:, model.classes_] = model.predict_proba(self._pool.embeddings[rows])
         return p
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """The library's errors speak of its own arguments; ours name the estimator, its labels and a way out."""
+        try:
+            yield
+        except ValueError as error:
+            raise ConfigError(
+                f"the estimator {self._estimator!r} can't {doing} {self._labels} labels of {len(self._present)} "
+                f"classes: {error}; if they are too few, raise n_initial, or take an estimator or options that need "
+                "fewer"
+            ) from error
 
 
 def _made(config: SklearnConfig) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
 from curation_gym.learners.build import make_learner
 from curation_gym.pools import Pool
@@ -50,6 +51,23 @@ def test_a_campaign_trains_it() -> None:
     for _ in range(3):
         *_, info = core.step(np.array([0]))
     assert info["test_accuracy"][0] > before["test_accuracy"][0]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "doing"),
+    [
+        ("sklearn.neighbors:KNeighborsClassifier", "predict from"),
+        ("sklearn.calibration:CalibratedClassifierCV", "be fitted to"),
+    ],
+)
+def test_an_estimator_that_needs_more_labels_says_so(estimator: str, doing: str) -> None:
+    learner = {"kind": "sklearn", "estimator": estimator}
+    core = AnnotationAllocationVectorEnv(1, criteria=["margin"], budget=40, n_initial=3, learner=learner)
+    told = (
+        rf"^the estimator '{estimator}' can't {doing} 3 labels of \d classes: .*; if they are too few, raise n_initial"
+    )
+    with pytest.raises(ConfigError, match=told):
+        core.reset(seed=0)
 
 
 @pytest.mark.parametrize(
