@@ -84,9 +84,9 @@ def make_learner(config: LearnerConfig | dict[str, Any], pool: Pool, classes: in
         case LinearConfig() as linear:
             return LinearLearner(linear, pool, classes, seed)
         case SubspacesConfig() as options:
-            return ViewsLearner(subspaces(options, pool, seed), pool, classes, options.C)
+            return ViewsLearner(subspaces(options, pool, seed), pool, classes, options)
         case ViewsConfig() as options:
-            return ViewsLearner(further_views(options, pool), pool, classes, options.C)
+            return ViewsLearner(further_views(options, pool), pool, classes, options)
         case SpecialistsConfig() as options:
             return SpecialistsLearner(options, pool, classes)
         case SklearnConfig() as options:

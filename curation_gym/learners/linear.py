@@ -24,11 +24,10 @@ CONSTANT = 0.2
 optimum is the same at any size; at 1, the intercept of short embeddings would be by far the steepest direction."""
 
 
-class LinearConfig(Config):
-    """A bagged linear softmax on the embeddings.
+class LinearOptions(Config):
+    """How linear softmax models are fitted, whatever sets the members of an ensemble apart.
 
     Attributes:
-        members: M; member 0 sees every label once, the others weigh them by the Bayesian bootstrap.
         C: inverse strength of the L2 penalty, as in scikit-learn.
         class_weight: ``"balanced"`` weighs a label by n / (classes seen · labels of its class), as in scikit-learn:
             what was labelled then doesn't say how frequent a class is.
@@ -36,11 +35,32 @@ class LinearConfig(Config):
             it is retrained after every few labels is measured by ``experiments.annotation_round``.
     """
 
-    kind: Literal["linear"] = "linear"
-    members: int = Field(default=5, ge=1)
     C: float = Field(default=10.0, gt=0)
     class_weight: Literal["balanced"] | None = None
     max_iter: int = Field(default=100, ge=1)
+
+    def ensemble(self, members: int, classes: int, features: int) -> "LinearEnsemble":
+        """The models before their first fit."""
+        return LinearEnsemble(members, classes, features, C=self.C, max_iter=self.max_iter)
+
+    def balance(self, labels: Labels) -> NDArray[np.float32]:
+        """(n,), what each of the ``labels`` of a fit weighs by ``class_weight``; 1 without it."""
+        if self.class_weight is None or not len(labels):
+            return np.ones(len(labels), np.float32)
+        counts = np.bincount(labels)
+        weight: NDArray[np.float32] = (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+        return weight
+
+
+class LinearConfig(LinearOptions):
+    """A bagged linear softmax on the embeddings, with the options of :class:`LinearOptions`.
+
+    Attributes:
+        members: M; member 0 sees every label once, the others weigh them by the Bayesian bootstrap.
+    """
+
+    kind: Literal["linear"] = "linear"
+    members: int = Field(default=5, ge=1)
 
 
 class LinearLearner:
@@ -55,10 +75,9 @@ class LinearLearner:
 
     def __init__(self, config: LinearConfig, pool: Pool, classes: int, seed: int) -> None:
         self.members, self.classes = config.members, classes
-        self._pool = pool
+        self._options, self._pool = config, pool
         self._weight = bootstrap_weights(config.members, len(pool), seed)
-        self._balanced = config.class_weight == "balanced"
-        self._model = LinearEnsemble(config.members, classes, pool.dimension, C=config.C, max_iter=config.max_iter)
+        self._model = config.ensemble(config.members, classes, pool.dimension)
 
     def fit(self, ids: Ids, labels: Labels) -> "LinearLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
@@ -67,10 +86,7 @@ class LinearLearner:
 
     def weights(self, ids: Ids, labels: Labels) -> NDArray[np.float32]:
         """(members, n), of labels in a fit: by the bootstrap, and where classes are balanced by their counts."""
-        weight = self._weight[:, ids]
-        if self._balanced and len(labels):
-            counts = np.bincount(labels)
-            weight = weight * (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+        weight: NDArray[np.float32] = self._weight[:, ids] * self._options.balance(labels)
         return weight
 
     def predict_proba(self, ids: Ids) -> Probabilities:

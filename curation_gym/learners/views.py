@@ -8,40 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation_gym.config import Config, Many
+from curation_gym.config import Many
 from curation_gym.learners.base import Ids, Labels, Learner, Probabilities, checked_ids, checked_labels, rows_of
-from curation_gym.learners.linear import LinearEnsemble
+from curation_gym.learners.linear import LinearOptions
 from curation_gym.pools.build import PoolSource, build_pool
 from curation_gym.pools.pool import Pool
 
 
-class SubspacesConfig(Config):
+class SubspacesConfig(LinearOptions):
     """Linear models, each on its own random columns of the embedding (the random subspace method, Ho 1998).
+
+    They have the options of :class:`~curation_gym.learners.linear.LinearOptions`.
 
     Attributes:
         members: M; member 0 has every column.
         share: of the columns that each other member has, in (0, 1).
-        C: inverse strength of the L2 penalty, as in scikit-learn.
     """
 
     kind: Literal["subspaces"]
     members: int = Field(default=5, ge=2)
     share: float = Field(default=0.5, gt=0, lt=1)
-    C: float = Field(default=10.0, gt=0)
 
 
-class ViewsConfig(Config):
+class ViewsConfig(LinearOptions):
     """Linear models, each on its own features of the same samples. The pool's own embedding is member 0.
+
+    They have the options of :class:`~curation_gym.learners.linear.LinearOptions`.
 
     Attributes:
         pools: pools with the same samples in the same order and another embedding; one member each. An array of
             features is one as ``Pool(array, split=pool.split)``.
-        C: inverse strength of the L2 penalty, as in scikit-learn.
     """
 
     kind: Literal["views"]
     pools: Many[PoolSource]
-    C: float = Field(default=10.0, gt=0)
 
     @model_validator(mode="after")
     def _some(self) -> "ViewsConfig":
@@ -50,18 +50,18 @@ class ViewsConfig(Config):
         return self
 
 
-class SpecialistsConfig(Config):
+class SpecialistsConfig(LinearOptions):
     """A generalist and one linear specialist per domain of the pool. Each predicts for all samples.
+
+    They have the options of :class:`~curation_gym.learners.linear.LinearOptions`.
 
     Attributes:
         outside: weight of a label from outside a specialist's domain, where one from inside has 1; in (0, 1].
             Small makes specialists differ more, and err more on what they don't know.
-        C: inverse strength of the L2 penalty, as in scikit-learn.
     """
 
     kind: Literal["specialists"]
     outside: float = Field(default=0.1, gt=0, le=1)
-    C: float = Field(default=10.0, gt=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +88,25 @@ class View:
 
 
 class ViewsLearner:
-    """One linear model per view, each fitted to plain labels and starting from its last fit.
+    """One linear model per view, each fitted to the same labels and starting from its last fit.
 
     Args:
         views: one per member.
         pool: what ids refer to.
         classes: K ≥ 2.
-        C: inverse strength of the L2 penalty.
+        options: by which all are fitted.
     """
 
-    def __init__(self, views: Sequence[View], pool: Pool, classes: int, C: float) -> None:
+    def __init__(self, views: Sequence[View], pool: Pool, classes: int, options: LinearOptions) -> None:
         self.members, self.classes = len(views), classes
-        self._views, self._pool = views, pool
-        self._models = [LinearEnsemble(1, classes, view.width, C=C) for view in views]
+        self._views, self._pool, self._options = views, pool, options
+        self._models = [options.ensemble(1, classes, view.width) for view in views]
 
     def fit(self, ids: Ids, labels: Labels) -> "ViewsLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
+        weight = self._options.balance(codes)[None]
         for model, view in zip(self._models, self._views, strict=True):
-            model.fit(view.of(rows), codes)
+            model.fit(view.of(rows), codes, weight)
         return self
 
     def predict_proba(self, ids: Ids) -> Probabilities:
@@ -153,7 +154,8 @@ def _require_same_samples(pool: Pool, other: Pool, name: str) -> None:
 class SpecialistsLearner:
     """The learner of :class:`SpecialistsConfig`. Member 0 is the generalist, member 1 + j knows domain j best.
 
-    All are one :class:`LinearEnsemble` whose members weigh the labels by domain; a fit starts from the last one.
+    All are one :class:`~curation_gym.learners.linear.LinearEnsemble` whose members weigh the labels by domain; a fit
+    starts from the last one.
     """
 
     def __init__(self, config: SpecialistsConfig, pool: Pool, classes: int) -> None:
@@ -161,13 +163,14 @@ class SpecialistsLearner:
         if domains < 2:
             raise ValueError(f"specialists need a pool of at least 2 domains, actual domains: {pool.domain_names}")
         self.members, self.classes = 1 + domains, classes
-        self._pool = pool
+        self._pool, self._options = pool, config
         self._weight = np.vstack([np.ones(domains), np.where(np.eye(domains) == 1, 1, config.outside)])
-        self._model = LinearEnsemble(self.members, classes, pool.dimension, C=config.C)
+        self._model = config.ensemble(self.members, classes, pool.dimension)
 
     def fit(self, ids: Ids, labels: Labels) -> "SpecialistsLearner":
         rows, codes = checked_labels(self._pool, ids, labels, self.classes)
-        self._model.fit(self._pool.embeddings[rows], codes, self._weight[:, self._pool.domain[rows]])
+        weight = self._weight[:, self._pool.domain[rows]] * self._options.balance(codes)
+        self._model.fit(self._pool.embeddings[rows], codes, weight)
         return self
 
     def predict_proba(self, ids: Ids) -> Probabilities:

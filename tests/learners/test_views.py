@@ -1,7 +1,10 @@
 """Views, specialists and stacks: who sees what, held against linear models fitted one by one."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_sample_weight
 
 from curation_gym.learners.build import make_learner
 from curation_gym.learners.linear import LinearEnsemble
@@ -44,6 +47,26 @@ def test_specialists_know_their_domain_and_hear_of_the_others(pool: Pool) -> Non
     together = LinearEnsemble(3, 4, 12, C=10.0).fit(pool.embeddings[IDS], labels, weight)
     np.testing.assert_array_equal(
         learner.predict_proba(np.arange(240)), together.predict_proba(pool.embeddings[np.arange(240)])
+    )
+
+
+@pytest.mark.parametrize("kind", ["subspaces", "views", "specialists"])
+@pytest.mark.parametrize(
+    "options", [{}, {"class_weight": "balanced"}, {"max_iter": 3}], ids=["plain", "balanced", "short"]
+)
+def test_heterogeneous_ensembles_are_fitted_on_the_terms_of_linear(
+    kind: str, options: dict[str, Any], pool: Pool, rng: np.random.Generator
+) -> None:
+    own = {"views": {"pools": [Pool(rng.standard_normal((240, 3)))]}, "specialists": {"outside": 1.0}}.get(kind, {})
+    labels = pool.hidden["label"]
+    ids = np.flatnonzero((labels > 0) | (np.arange(240) % 10 == 0))  # few of class 0
+    learner = make_learner({"kind": kind, "C": 2.0, **own, **options}, pool, 4, 0).fit(ids, labels[ids])
+    together = learner.members if kind == "specialists" else 1
+    weight = np.tile(compute_sample_weight(options.get("class_weight"), labels[ids]), (together, 1))
+    expected = LinearEnsemble(together, 4, 12, C=2.0, max_iter=options.get("max_iter", 100))
+    expected.fit(pool.embeddings[ids], labels[ids], weight)
+    np.testing.assert_allclose(
+        learner.predict_proba(ids)[0], expected.predict_proba(pool.embeddings[ids])[0], atol=1e-5
     )
 
 
