@@ -120,32 +120,50 @@ def gains(results: pd.DataFrame, scenario: str, over: str | None = None) -> pd.D
 
 
 def advice(results: pd.DataFrame) -> pd.DataFrame:
-    """A row per ensemble: the measures that are nowhere worse than its best one, and what that is worth.
+    """A row per ensemble: which of its measures aren't shown to be worse than its best, and what the first is worth.
 
     A measure is worse on a pool when the interval of its area minus that of the ensemble's best measure there lies
-    below 0. Ahead of and behind one model asked by margin is the best of those measures, by mean over pools.
+    below 0. The first choice is the measure of the largest mean over pools; it may lose, to the best measure of a pool,
+    as much as the lowest of these intervals leaves open. What choosing is worth against one model asked by margin is
+    told of seeds that had no part in the choice: on each, of the measure that all others choose.
     """
-    pools = list(dict.fromkeys(results["scenario"]))
-    areas = results[results["metric"] == "test_accuracy_area"].groupby(["policy", "scenario"])["value"].mean().unstack()
+    area = results[results["metric"] == "test_accuracy_area"].pivot(
+        index=["scenario", "seed"], columns="policy", values="value"
+    )
     table = []
     for ensemble in ENSEMBLES:
-        own = areas.reindex([f"{ensemble}/{m}" for m in MEASURES]).dropna()
+        own = area[[policy for m in MEASURES if (policy := f"{ensemble}/{m}") in area]]
         if own.empty:
             continue
-        best = own.idxmax()
-        safe = [
-            policy
-            for policy in own.index
-            if not any((d := ahead(results, pool, policy, best[pool])) is not None and d.high < 0 for pool in pools)
-        ]
-        row = {"ensemble": ensemble, "nowhere worse than its best": ", ".join(p.split("/")[1] for p in safe) or "none"}
-        first = max(safe or own.index, key=lambda policy: own.loc[policy].mean())
-        found = {pool: ahead(results, pool, first, PEER) for pool in pools if first != PEER}
-        row["its first choice"] = first.split("/")[1]
-        row[f"ahead of {PEER}"] = ", ".join(p for p, d in found.items() if d is not None and d.low > 0) or "nowhere"
-        row[f"behind {PEER}"] = ", ".join(p for p, d in found.items() if d is not None and d.high < 0) or "nowhere"
+        best = own.groupby("scenario").mean().idxmax(axis=1)
+        behind = {policy: [ahead(results, pool, policy, other) for pool, other in best.items()] for policy in own}
+        safe = [p for p, found in behind.items() if not any(d is not None and d.high < 0 for d in found)]
+        first, worth = _first_choice(own), _worth_of_choosing(own, area[PEER])
+        row = {
+            "ensemble": ensemble,
+            "not shown to be worse than its best": ", ".join(p.split("/")[1] for p in safe) or "none",
+            "its first choice": first.split("/")[1],
+            "behind a pool's best by at most": f"{-min(d.low for d in behind[first] if d is not None):.3f}",
+            f"ahead of {PEER}": ", ".join(pool for pool, d in worth.items() if d.low > 0) or "nowhere",
+            f"behind {PEER}": ", ".join(pool for pool, d in worth.items() if d.high < 0) or "nowhere",
+        }
         table.append(row)
     return pd.DataFrame(table)
+
+
+def _first_choice(area: pd.DataFrame) -> str:
+    return str(area.groupby("scenario").mean().mean().idxmax())
+
+
+def _worth_of_choosing(own: pd.DataFrame, peer: "pd.Series[float]") -> dict[str, Estimate]:
+    """Pool → area minus the peer's, where the measure is chosen by all other seeds."""
+    seeds = own.index.get_level_values("seed")
+    gains = pd.Series(np.nan, own.index)
+    for seed in seeds.unique():
+        here = seeds == seed
+        gains[here] = own.loc[here, _first_choice(own[~here])] - peer[here]
+    found = {str(pool): each.dropna() for pool, each in gains.groupby("scenario")}
+    return {pool: interval(each) for pool, each in found.items() if len(each) > 1}
 
 
 def detection(results: pd.DataFrame) -> pd.DataFrame:
@@ -175,8 +193,9 @@ def page_of(results: pd.DataFrame) -> Report:
     page = Report("Which uncertainty to ask by", __doc__)
     page.add_heading("Over all pools").add_table(
         advice(results),
-        "Measures whose area is on no pool below that of the ensemble's best measure there, by a paired 95 % "
-        "interval; of them the one of largest mean area, against one model asked by margin.",
+        "Measures whose area isn't shown, on any pool, to be below that of the ensemble's best measure there, by a "
+        "paired 95 % interval; the one of the largest mean area, and how far below that best these intervals leave it "
+        "at most; and where such a choice, made on all other seeds, is ahead of one model asked by margin.",
     )
     page.add_table(ranks(results), "Mean rank of the gain within an ensemble; 1 is best.")
     for name in dict.fromkeys(results["scenario"]):

@@ -304,7 +304,8 @@ class AnnotationAllocationEnv(CurationEnv):
     | n_validation | 0 | validation answers; for, and only for, a gain or stopping by gain_below_price |
     | n_clusters | – | of k-means; two per class, but at most one for ten labels or for fifty candidates |
     | recluster | false | clusters are found anew at each retraining, among what passes by the first criterion |
-    | cluster_on | embedding | or probabilities (the ensemble's mean), when found anew |
+    | cluster_on | embedding | or probabilities (the ensemble's mean): what recluster goes by; coverage, |
+    | | | similar_reduction, select and typiclust always go by the embedding |
     | score_batch | – | how many candidates, drawn anew at each retraining, are scored and offered; all of them |
     | percentile | 0 | only scores at or above this percentile of what is offered are asked about |
     | threshold | 0 | only scores at or above it are asked about |

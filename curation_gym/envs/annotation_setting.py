@@ -92,7 +92,10 @@ class AnnotationAllocationConfig(Config):
         if self.recluster and not self.by_cluster:
             raise ValueError(f"recluster is for arms of clusters, actual subsets: {self.subsets!r}")
         if self.cluster_on == "probabilities" and not self.recluster:
-            raise ValueError("cluster_on 'probabilities' is for recluster: before the first label they are all alike")
+            raise ValueError(
+                "cluster_on 'probabilities' is for recluster, which it alone concerns: coverage, similar_reduction, "
+                "select and typiclust go by the embedding; set recluster, or leave cluster_on out"
+            )
         if self.n_clusters is not None and not self.needs_clusters:
             raise ValueError(
                 f"n_clusters = {self.n_clusters}, but nothing is clustered: that is for subsets of clusters, the "

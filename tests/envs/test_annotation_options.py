@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation_gym.acquisition import badge, clustered, coreset, typiclust
+from curation_gym.acquisition import badge, clustered, coreset, kmeans, typiclust
 from curation_gym.annotators.crowd import aggregate
 from curation_gym.config import ConfigError
 from curation_gym.envs.annotation_allocation import AnnotationAllocationVectorEnv
@@ -285,6 +285,21 @@ def test_clusters_found_anew_keep_their_place() -> None:
     assert np.trace(moved) == pytest.approx(min(others))
 
 
+def test_probabilities_are_what_arms_are_clustered_on_anew_and_nothing_else() -> None:
+    config = {"subsets": "clusters", "criteria": ("margin", "coverage"), "n_clusters": 4, "select": "clustered"}
+    core = start(**config, recluster=True, cluster_on="probabilities")
+    campaign = core.campaign(0)
+    offer, ids = campaign.offer, campaign.offer.ids.copy()
+    p = campaign.learner.predict_proba(campaign.setting.ids[ids]).mean(0)
+    arm = kmeans(p, 4, campaign._generator("offer")).labels
+    assert offer._group[ids].tolist() == arm.tolist()
+    assert offer.cell.tolist() == start(**config).campaign(0).offer.cell.tolist(), "coverage goes by the embedding"
+    inside, score = ids[arm == 1], offer.scores["margin"][arm == 1]
+    X, rng = campaign.setting.X[inside], campaign._generator("pick")
+    expected = inside[clustered(score, offer._priority[inside], X, 5, rng)]
+    assert newest(pull(core, arm=2)) == expected.tolist(), "as does select"
+
+
 @pytest.mark.parametrize("subsets", ["clusters", "domains_x_clusters"])
 def test_arms_of_clusters_ask_within_them(subsets: str) -> None:
     core = start(subsets=subsets, criteria=("random", "margin"), n_clusters=3)
@@ -477,7 +492,10 @@ def test_labels_may_cost_more_than_flags() -> None:
         ({"percentile": 90, "criteria": ("margin", "badge")}, "badge give no sample a score that percentile = 90"),
         ({"threshold": 0.5, "criteria": ("coreset",)}, "or threshold = 0.5 could be compared with"),
         ({"n_clusters": 4, "criteria": ("margin",)}, "n_clusters = 4, but nothing is clustered"),
-        ({"subsets": "clusters", "cluster_on": "probabilities"}, "'probabilities' is for recluster"),
+        (
+            {"subsets": "clusters", "cluster_on": "probabilities", "select": "clustered"},
+            "select and typiclust go by the embedding; set recluster, or leave cluster_on out",
+        ),
         ({"more_pools": [make_pool()]}, "more_pools needs arm_features 'state'"),
         (
             {"more_pools": [{"builder": "digits"}], "arm_features": "state", "subsets": "domains"},
