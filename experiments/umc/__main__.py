@@ -28,12 +28,10 @@ from experiments.harness.tracking import Tracker
 from experiments.umc import page as umc_page
 from experiments.umc.campaign import Payload, budget_of, kwargs_for, run_ablation, run_campaign, run_fine_tuning
 from experiments.umc.report import BASE, ScenarioResults, band, headline, labels_table, scenario_page
-from experiments.umc.scenarios import ABLATED, PLAIN, SCENARIOS
+from experiments.umc.scenarios import ABLATED, FINE_TUNED, PLAIN, SCENARIOS
 from experiments.umc.strategies import ABLATIONS, ALLOCATIONS, STRATEGIES, Strategy, fixed_arms
 
 SEEDS, PICKING, QUICK_SEEDS, QUICK_SHARE = 10, 3, 2, 0.2
-FINE_TUNED = {"umc_mixed_text": 3}
-"""Scenario → seeds in which a transformer is fine-tuned, by default: on a CPU it takes as long as all the rest."""
 
 
 def main(
@@ -85,7 +83,8 @@ def main(
             core = _core(sized)
             if changed and len(core.setting.subsets) > 1:
                 strategies |= fixed_arms(core.setting.subsets)
-            study = _study(sized, core, strategies, n_seeds, 0 if changed else PICKING, out, resume, overwrite)
+            picking = 0 if changed or strategy else PICKING  # the best of a few others isn't the best other
+            study = _study(sized, core, strategies, n_seeds, picking, out, resume, overwrite)
             by_default = 0 if quick or changed or strategy or seeds else FINE_TUNED.get(each.name, 0)
             tuned = by_default if fine_tune is None else fine_tune
             work = run_ablation if changed else run_campaign

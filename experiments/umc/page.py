@@ -20,7 +20,7 @@ from experiments.harness.publishing import RESULTS, commits_of, place_page
 from experiments.harness.report import Report
 from experiments.harness.study import StudyError
 from experiments.umc.report import METHOD, OURS, ScenarioResults, area_table, labels_table, scenario_page
-from experiments.umc.scenarios import ABLATED, SCENARIOS
+from experiments.umc.scenarios import ABLATED, FINE_TUNED, SCENARIOS
 from experiments.umc.tables import (
     ablation_table,
     bandit_table,
@@ -120,6 +120,9 @@ def draw(results: Path) -> None:
     page.add_heading("Mean savings").add_table(savings_table(found), SAVINGS)
     page.add_heading("Robustness and balance").add_table(robustness(found), ROBUSTNESS)
     page.add_heading("Successor models").add_table(successor_table(found), SUCCESSORS)
+    tuned = {r.name for r in found if r.metrics("successor_accuracy/transformer")}
+    if unknown := [name for name in FINE_TUNED if name not in tuned]:
+        page.add_text(f"Fine-tuned transformers not run yet: {', '.join(unknown)}.")
     if compared:
         page.add_heading("The bandit").add_table(bandit_table(compared), BANDIT)
         page.add_heading("Ablations").add_table(ablation_table(compared), ABLATION)

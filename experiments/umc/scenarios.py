@@ -34,5 +34,7 @@ CONTROLS = ("umc_pacs", "umc_pacs_balanced", "umc_pacs_long_tail", "umc_pacs_nea
 PLAIN = ("umc_clinc150_plain_weights", "umc_clinc150_long_tail_plain_weights")
 """Reported, not counted: what the learner's class weights change."""
 SCENARIOS = (*COUNTED["CLINC150 and its variants"], *COUNTED["others"], *CONTROLS, *PLAIN)
+FINE_TUNED = {"umc_mixed_text": 3}
+"""Scenario → seeds in which a transformer is fine-tuned, by default: on a CPU it takes as long as all the rest."""
 ABLATED = ("umc_clinc150", "umc_clinc150_junk", "umc_mixed_text", "umc_mixed_text_junk", "umc_digits")
 """Where one thing of UMC is changed at a time, and fixed arms are pulled."""
