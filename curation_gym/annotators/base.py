@@ -1,4 +1,4 @@
-"""What an environment needs of an annotator."""
+"""What a campaign asks: one simulated annotator, or a crowd of them, by one protocol."""
 
 from typing import Protocol
 
@@ -11,7 +11,11 @@ from curation_gym.annotators.simulated import NO_FACTS, AnnotatorConfig, Facts, 
 
 
 class Annotator(Protocol):
-    """Anything that answers questions about samples, simulated or human."""
+    """Answers questions about samples.
+
+    A campaign makes its own by :func:`make_annotator`: what it asks is always simulated. Where people answer, the loop
+    is one's own, see docs/annotation.md.
+    """
 
     def ask(self, samples: NDArray[np.integer]) -> Answers:
         """Annotate ``samples``, (n,) positions among those that the annotator knows; labels in the same order."""
