@@ -6,15 +6,21 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium as gym
 import numpy as np
 import pandas as pd
 import pytest
 import typer
+import yaml
 
+from curation_gym.annotators.base import make_annotator
+from curation_gym.annotators.simulated import Facts
 from curation_gym.cli import app
+from curation_gym.config import validated
+from curation_gym.envs.annotation_reward import N_SIGNED, PARTS
+from curation_gym.envs.annotation_setting import BATCH_CRITERIA, SCORES, AnnotationAllocationConfig
 from curation_gym.pools.build import build_pool
 from curation_gym.scenario import load_scenario
 from experiments.dynacure.scenario import scenario_of
@@ -78,6 +84,9 @@ def test_the_code_of_a_page_runs(page: Path) -> None:
         code = compile(block, page.name, "exec")
         if not any(source in block for source in FETCHES):
             exec(code, names)  # one block goes on from another, as a reader does
+    if page.name == "annotation.md":
+        assert names["stopped"], "the worked loop ends by its rule"
+        assert (names["p"].mean(0).argmax(1) == names["truth"]).mean() > 0.9
     if page.name == "README.md":
         task = gym.make("CurationGym/CoverageSelection-v0").unwrapped.task
         env = gym.make("CurationGym/CoverageSelection-v0")
@@ -117,6 +126,36 @@ def test_the_scenario_of_another_model_is_one(own_files: Path) -> None:
     (block,) = [block for block in blocks(ROOT / "docs" / "dynacure.md", "yaml") if "pythia" in block]
     (own_files / "pythia.yaml").write_text(block)
     assert scenario_of("mixed", "pythia.yaml").kwargs["language_model"] == "EleutherAI/pythia-1b"
+
+
+def keys(page: Path, title: str) -> dict[str, str]:
+    """Of the table whose first column is called ``title``: the key that a row begins with, and the rest of the row."""
+    (table,) = re.findall(rf"^\| {title} \|.*\n\|[-|]+\n((?:\|.*\n)+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(re.findall(r"^\| `(\w+)` \| (.*)$", table, re.MULTILINE))
+
+
+def test_criteria_parts_and_arguments_of_annotation_are_those_there_are() -> None:
+    page, fields = ROOT / "docs" / "annotation.md", AnnotationAllocationConfig.model_fields
+    assert sorted(keys(page, "criterion")) == sorted([*SCORES, *BATCH_CRITERIA])
+    parts = keys(page, "part")
+    assert tuple(parts) == PARTS
+    assert [part for part, row in parts.items() if "[−1, 1]" in row] == list(PARTS[:N_SIGNED])
+    arguments = keys(page, "argument")
+    for name, row in arguments.items():
+        for value in get_args(fields[name].annotation) if "`" in row.split("|")[0] else (fields[name].default,):
+            told = f"`{value}`" if isinstance(value, str) else "all" if value is None else f"{value:g}"
+            assert told in row.split("|")[0], (name, value)
+
+
+def test_annotators_of_a_page_can_be_asked() -> None:
+    noisy, crowd = blocks(ROOT / "docs" / "annotation.md", "yaml")
+    hidden, domain = np.arange(400) % 5 - 1, np.arange(400) % 2
+    facts = Facts(domain, ("banking", "travel"), np.linspace(0, 1, 400), np.eye(4))
+    for block, per_sample in ((noisy, 1), (crowd, 3)):
+        config = validated(AnnotationAllocationConfig, yaml.safe_load(block) | {"budget": 400}, "docs").annotator
+        answers = make_annotator(config, hidden, 4, 0, facts).ask(np.arange(400))
+        assert 0.5 < (answers.labels == hidden)[hidden >= 0].mean() < 1
+        assert answers.cost == config.price.of(getattr(answers, "votes", answers.labels)) > 300 * per_sample
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
