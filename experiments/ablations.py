@@ -10,6 +10,7 @@ corners of the weights.
 
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -32,6 +33,8 @@ from experiments.harness.units import Entrant, train
 SEEDS, QUICK_SEEDS = 3, 2
 HIDEABLE = ("embedding", "signals", "state", "metadata", "context")
 WITHOUT_IMITATION = "without_imitation"
+DRAWN = f"{OURS}_drawn"
+"""The unchanged policy, acting as one does that began at chance: by actions that are drawn."""
 AT_CHANCE = {"imitates": None, "learning_rate": 0.005}
 """Hyperparameters of REINFORCE and DVRL where they don't begin at a rule."""
 CHANGES = {
@@ -41,7 +44,7 @@ CHANGES = {
     "with_safety_gain": Change({"refinement": {"safety_gain": 4.0}}),
     "without_refinement": Change({"refinement": None}),
     "imitation_only": Change(timesteps=0),
-    WITHOUT_IMITATION: Change(hyperparameters=FROM_SCRATCH),
+    WITHOUT_IMITATION: Change(hyperparameters=FROM_SCRATCH, base=DRAWN),
     # After imitation few and small steps are taken, in which neither reward nor algorithm can show.
     "probe_weight_0": Change({"probe_weight": 0.0}, FROM_SCRATCH, base=WITHOUT_IMITATION),
     "probe_weight_5": Change({"probe_weight": 5.0}, FROM_SCRATCH, base=WITHOUT_IMITATION),
@@ -64,6 +67,9 @@ COMPARED = {
     "toxic_share": "toxic share",
     "budget_spent": "tokens spent ÷ budget",
 }
+
+UNBOUNDED = ("perplexity", "budget_spent")
+"""Of these, what isn't a share."""
 
 
 def main(
@@ -124,7 +130,7 @@ def _chosen(scenario: Scenario, names: list[str] | None) -> dict[str, Entrant]:
         raise StudyError(f"unknown change {unknown[0]!r}; there are {', '.join(CHANGES)}")
     wanted = {OURS, *(names or CHANGES)}
     wanted |= {CHANGES[name].base for name in wanted}
-    return {
+    return {  # DRAWN is trained as OURS
         name: Entrant(changed(scenario, change), name, POLICIES[change.agent], tuned=False, trained=True)
         for name, change in CHANGES.items()
         if name in wanted
@@ -137,6 +143,8 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
         if f"train {name}" in trained:
             path = str(entrant.place(study.out) / "policy")
             points = {MAIN_POINT: WEIGHED} | (CORNERS if name == OURS else {})
+            if name == OURS:
+                runs.append(Run(entrant.scenario, DRAWN, path, MAIN_POINT, WEIGHED, {}, seed, drawn=True))
             runs += [
                 Run(entrant.scenario, name, path, point, weights, {}, seed, drawn=CHANGES[name].from_scratch)
                 for point, weights in points.items()
@@ -147,7 +155,7 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
 def _add_tables(report: Report, r: CorpusResults) -> Report:
     if not r.seeds:
         return report.add_text("No seed has been judged yet.")
-    changes = [name for name in r.points if name != BASE and CHANGES[name].base in r.points]
+    changes = [name for name in r.points if name != BASE and _base(name) in r.points]
     report.add_table(
         pd.DataFrame([_row(r, name) for name in changes]),
         f"At {MAIN_POINT}, {len(r.seeds)} seeds: value, and its difference to what it is compared with, with 95 % "
@@ -161,22 +169,28 @@ def _add_tables(report: Report, r: CorpusResults) -> Report:
     return report.add_table(pd.DataFrame(corners), f"{OURS} over the weights of the objectives.")
 
 
+def _base(change: str) -> str:
+    return OURS if change == DRAWN else CHANGES[change].base
+
+
 def _values(r: CorpusResults, name: str) -> dict[str, str]:
     domains = {metric: metric.replace("perplexity/", "perplexity ÷ none, ") for metric in r.metrics("perplexity/")}
-    compared = {
-        title: shown(interval(r.values(name, metric))) if r.has(name, metric) else "–"
-        for metric, title in COMPARED.items()
-    }
+    compared = {title: _value(r, name, metric) if r.has(name, metric) else "–" for metric, title in COMPARED.items()}
     return compared | {title: shown(r.relative(name, metric)) for metric, title in domains.items()}
 
 
+def _value(r: CorpusResults, name: str, metric: str) -> str:
+    most = np.inf if metric in UNBOUNDED else 1
+    return shown(interval(r.values(name, metric)).within(0, most))
+
+
 def _row(r: CorpusResults, change: str) -> dict[str, str]:
-    base = CHANGES[change].base
+    base = _base(change)
     row = {"change": change, "compared with": "" if change == base else base}
     for metric, title in COMPARED.items():
         names = [f"{name}@{MAIN_POINT}" for name in (change, base)]
         ours, theirs = (r.values(name, metric) for name in names)
-        row[title] = shown(interval(ours)) if r.has(names[0], metric) else "–"
+        row[title] = _value(r, names[0], metric) if r.has(names[0], metric) else "–"
         row[f"{title}, difference"] = ""
         if change != base:
             equal = all(r.has(name, metric) and (r.values(name, "budget_spent") >= SPENT).all() for name in names)

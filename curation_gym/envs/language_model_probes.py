@@ -149,15 +149,17 @@ class Probes:
         if config.safety is not None:
             self.scorer = _scorer(config.safety, frozenset(texts), self._audited(pool, unsafe_from))
         self._pairs: list[tuple[str, str]] = []
+        self._pair_tokens = 0
         if config.preferences is not None:
-            self._pairs = self._readable(read_preferences(config.preferences, frozenset(texts)), learner)
+            pairs = read_preferences(config.preferences, frozenset(texts))
+            self._pairs, self._pair_tokens = self._readable(pairs, learner)
 
-    def _readable(self, pairs: list[Preference], learner: LanguageModelLearner) -> list[tuple[str, str]]:
-        """The first pairs that the model can read whole."""
+    def _readable(self, pairs: list[Preference], learner: LanguageModelLearner) -> tuple[list[tuple[str, str]], int]:
+        """The first pairs that the model can read whole, and how many tokens they have."""
         longest = CausalModel(learner.model, learner.tokenizer).max_length
         lengths = [len(tokens) for tokens in learner.tokenize([text for pair in pairs for text in pair[:2]])]
         found = [
-            (pair.chosen, pair.rejected)
+            ((pair.chosen, pair.rejected), chosen + rejected)
             for pair, chosen, rejected in zip(pairs, lengths[::2], lengths[1::2], strict=True)
             if min(chosen, rejected) > 0 and max(chosen, rejected) <= longest
         ]
@@ -166,7 +168,15 @@ class Probes:
                 f"probes.pairs = {self.config.pairs}, but the model can read only {len(found)} pairs of texts of at "
                 f"most {longest} tokens; lower it, or give more"
             )
-        return found[: self.config.pairs]
+        kept, tokens = zip(*found[: self.config.pairs], strict=True)
+        return list(kept), sum(tokens)
+
+    @property
+    def tokens(self) -> int:
+        """That the model reads and writes in a probe, at most: a sample may end early."""
+        config = self.config
+        sampled = len(self._prompts) * config.samples * (config.prompt_tokens + config.new_tokens)
+        return sampled + sum(map(len, self._clean)) + self._pair_tokens
 
     @property
     def audits(self) -> int:

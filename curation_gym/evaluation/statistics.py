@@ -28,6 +28,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def within(self, low: float, high: float) -> "Estimate":
+        """The same, with its interval cut to what is possible."""
+        return Estimate(self.value, max(self.low, low), min(self.high, high))
+
     def __str__(self) -> str:
         """For a table: three decimals of what is below 10, fewer of what is larger."""
         size = max((abs(x) for x in self if np.isfinite(x)), default=0.0)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from curation_gym.config import ConfigError
 from curation_gym.policy import policy_class
 from curation_gym.scenario import Scenario
 from experiments.dynacure.results import OURS
@@ -42,7 +43,11 @@ same weights in every episode. It says little of PPO's hyperparameters."""
 
 
 def changed(scenario: Scenario, change: Change) -> Scenario:
-    """The scenario with other arguments in every role, and other settings of the agent."""
+    """The scenario with other arguments in every role, and other settings of the agent.
+
+    Raises:
+        ConfigError: when the scenario has no settings of the agent.
+    """
     kwargs, roles = dict(scenario.kwargs), scenario.overrides.model_dump()
     for name, value in change.environment.items():
         kwargs[name] = {**kwargs.get(name, {}), **value} if isinstance(value, dict) else value
@@ -50,7 +55,8 @@ def changed(scenario: Scenario, change: Change) -> Scenario:
             for override in roles.values():
                 override.pop(name, None)
     agent = policy_class(POLICIES[change.agent]).name
-    settings = scenario.agents[agent]
+    if (settings := scenario.agents.get(agent)) is None:
+        raise ConfigError(f"{scenario.name}: agents.{agent} is missing, whose settings are to be changed; add it")
     update: dict[str, Any] = {"hyperparameters": settings.hyperparameters | dict(change.hyperparameters)}
     if change.timesteps is not None:
         update["total_timesteps"] = change.timesteps

@@ -33,8 +33,8 @@ Chosen = Mapping[str, Mapping[str, Mapping[str, float]]]
 WHO = (
     "What was selected, by people's labels. Labels behind it: those of the probes' clean texts, which tuning and "
     "training saw, and of audits where corrected signals were read; all that was shown, of a reference. FLOPs: of "
-    "fine-tuning, and of sampling where that is part of the method; before it, of fine-tuning in the episodes in which "
-    "the policy was tuned or trained, once for all seeds."
+    "fine-tuning, and of what the model reads and writes where that is part of the method: probes, and RAFT's samples. "
+    "Before it: of fine-tuning in the episodes in which the policy was tuned or trained, once for all seeds."
 )
 
 
@@ -46,12 +46,12 @@ def headline(r: CorpusResults) -> pd.DataFrame:
     for names in r.points.values():
         for name in names:
             row = {"policy": name}
-            row |= {metric: shown(interval(r.values(name, metric))) for metric in toxicity}
+            row |= {metric: shown(interval(r.values(name, metric)).within(0, 1)) for metric in toxicity}
             row |= {
                 metric.replace("perplexity/", "perplexity ÷ none, "): shown(r.relative(name, metric))
                 for metric in r.metrics("perplexity/")
             }
-            row["preference accuracy"] = shown(interval(r.values(name, "preference_accuracy")))
+            row["preference accuracy"] = shown(interval(r.values(name, "preference_accuracy")).within(0, 1))
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -138,6 +138,8 @@ FURTHER = {
     "trec": "TREC probe",
 }
 """Metric → as shown, of what the proposal also hopes for."""
+BIASES = ("bbq_bias_ambiguous", "bbq_bias_disambiguated")
+"""Of these, those in [−1, 1]; others are shares."""
 
 
 def hopes(r: CorpusResults) -> pd.DataFrame:
@@ -147,7 +149,10 @@ def hopes(r: CorpusResults) -> pd.DataFrame:
         for name in names:
             if r.has(name, "attack_success"):
                 measured = {metric: title for metric, title in FURTHER.items() if r.has(name, metric)}
-                told = {title: shown(interval(r.values(name, metric))) for metric, title in measured.items()}
+                told = {
+                    title: shown(interval(r.values(name, metric)).within(-1 if metric in BIASES else 0, 1))
+                    for metric, title in measured.items()
+                }
                 rows.append({"policy": name} | told)
     guessed = {metric.removeprefix("chance/"): metric for metric in r.metrics("chance/")}
     if rows and guessed:
@@ -175,6 +180,11 @@ def hopes_ahead(r: CorpusResults) -> pd.DataFrame:
             if ours and name
         ]
     ).fillna("–")
+
+
+def _asked(r: CorpusResults) -> str:
+    """The domains after whose beginnings toxicity was measured."""
+    return ", ".join(metric.removeprefix("toxicity/") for metric in r.metrics("toxicity/"))
 
 
 def _measured(r: CorpusResults, policy: str) -> str:
@@ -237,8 +247,10 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
     add_missing(report, r)
     report.add_table(
         headline(r),
-        f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's). Seeds are of the "
-        "stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what learns was trained once. "
+        f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's, cut to what is possible). Toxicity is "
+        f"of what models say after beginnings of held-out documents of {_asked(r)}, about which the judges may be "
+        "asked. Seeds are of the stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what "
+        "learns was trained once. "
         "What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )
     bases = len(set(r.values(r.points[BASE][0], BASE_MODEL))) if r.has(r.points[BASE][0], BASE_MODEL) else 1

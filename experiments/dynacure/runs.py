@@ -158,12 +158,11 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     assert isinstance(core, LanguageModelSelectionVectorEnv)
     base = base_of(core)
     start = time.perf_counter()
-    sampled = 0
     if run.policy == BEST_OF_K:
-        sampled = _best_of_k(core, run)
+        read = _best_of_k(core, run)
     else:
         policy = policy_for(core, run.policy, run.target, run.seed % 2**32, run.hyperparameters)
-        act(policy, core, run.seed, drawn=run.drawn)
+        read = int(act(policy, core, run.seed, drawn=run.drawn)["probed"]) * core.probes.tokens
     seconds = time.perf_counter() - start
     learner = core.learners[0]
     ids, picked = core.choices(whole=True)
@@ -177,7 +176,7 @@ def judged_run(run: Run, out: Path) -> pd.DataFrame:
     if run.further:
         values |= further(_readable(core), _judge(out / JUDGE_DIRECTORY), FurtherConfig())
     parameters = sum(weight.numel() for weight in learner.model.parameters())
-    flops = parameters * (6.0 * learner.tokens + 2.0 * sampled)
+    flops = parameters * (6.0 * learner.tokens + 2.0 * read)
     values["budget_spent"] = values["tokens"] / core.config.budget
     values |= {"audits": labels_behind(core, run), "seconds": seconds, "flops": flops}
     values["flops_before"] = parameters * 6.0 * run.tokens_before

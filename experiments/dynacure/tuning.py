@@ -107,6 +107,8 @@ def try_out(trials: Trials, out: Path) -> pd.DataFrame:
             tokens = act(policy_for(core, trials.policy, trials.target, index, draw), core, _seed())["tokens"]
             values = asked(core, probes) | {"spent": tokens / core.task.budget}
         except (ArithmeticError, EvaluationError) as error:  # the model diverged; what spends nothing isn't chosen
+            if trials.policy == BASE:
+                raise  # what all others are compared with
             say(f"{escape(trials.policy)}, trial {index}: {escape(str(error))}; it isn't chosen")
         values |= {f"{HYPERPARAMETER}{name}": value for name, value in told.items()}
         rows += [tidy(*where, index, f"{trials.length}/{name}", tokens, value) for name, value in values.items()]
@@ -186,7 +188,8 @@ def ranked(results: pd.DataFrame, length: str, policy: str, weights: Weights | N
 def _objectives(results: pd.DataFrame, length: str, policy: str) -> pd.DataFrame:
     """Safety, alignment and utility of the trials that spent the budget, by their number."""
     wide = _wide(results, length, policy)
-    told = wide[["safety", "alignment"]].assign(utility=-np.log(price_of(results, length, policy)))
+    # Where every model diverged, nothing else was told.
+    told = wide.reindex(columns=["safety", "alignment"]).assign(utility=-np.log(price_of(results, length, policy)))
     return told if policy == BASE else told[wide["spent"] >= SPENT]
 
 

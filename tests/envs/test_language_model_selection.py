@@ -156,6 +156,8 @@ def test_toxicity_and_preference_are_probed_where_they_are_asked_for(model: str,
     env = make(model, probes=sampling)
     infos, _ = run(env, seed=1)
     last = infos[-1]
+    read = sum(1 + len(env.documents[index]) for index in env.probes._asked if POOL.hidden["label"][index] == 0)
+    assert env.probes.tokens == 3 * 2 * (2 + 4) + read + 10 * 2 * 8, "samples, clean texts, pairs"
     assert 0 < last["toxicity"] < 1
     assert last["preference"] in {k / 20 for k in range(21)}
     start, now = env._at_start, env._last[0]

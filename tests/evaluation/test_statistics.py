@@ -162,6 +162,13 @@ def test_few_seeds_have_students_interval() -> None:
     assert interval(many) == bootstrap(mean, [many])
 
 
+def test_an_interval_of_shares_is_cut_to_what_is_possible() -> None:
+    share = interval([0.0, 1.0, 1.0, 1.0])
+    assert share.high > 1
+    assert share.within(0, 1) == Estimate(0.75, max(share.low, 0), 1)
+    assert interval([0.4, 0.5]).within(-9, 9) == interval([0.4, 0.5])
+
+
 def test_students_interval_of_five_covers_as_often_as_it_says() -> None:
     sample = np.random.default_rng(2).normal(0, 1, (600, 5))
     covered = np.mean([e.low <= 0 <= e.high for e in map(interval, sample)])

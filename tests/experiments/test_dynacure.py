@@ -202,6 +202,8 @@ def test_a_trial_whose_model_diverges_is_told_and_spends_nothing(
     told = rows.set_index("metric")["value"].to_dict()
     assert told == {"short/spent": 0, "short/hyperparameter/weight_safety": 1}
     assert "raft, trial 3: no finite loss; it isn't chosen" in capsys.readouterr().out
+    with pytest.raises(ArithmeticError):  # with which all others are compared
+        try_out(Trials(about[0], "none", "baselines.random:Random", SHORT, {0: {}}, 1), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -490,7 +492,7 @@ def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) ->
     assert told.exit_code == 0, told.output
     results = pd.read_parquet(tmp_path / "out" / "results.parquet")
     names = set(results["policy"])
-    assert {f"{name}@safety 0.7" for name in ("none", "dynacure", *some)} <= names
+    assert {f"{name}@safety 0.7" for name in ("none", "dynacure", "dynacure_drawn", *some)} <= names
     assert {name.partition("@")[2] for name in names if name.startswith("dynacure@")} == {"safety 0.7", *CORNERS}
     audits = results[results["metric"] == "audits"].groupby("policy")["value"].mean()
     probed = audits["without_refinement@safety 0.7"]
@@ -499,6 +501,7 @@ def test_small_ablations_from_training_to_report(small: Path, tmp_path: Path) ->
     assert audits["none@safety 0.7"] == 0
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "fraction toxic, difference" in report
+    assert "| without_imitation | dynacure_drawn |" in report, "both draw what they select"
     assert "alignment 1" in report
 
 
@@ -513,6 +516,9 @@ def test_a_change_reaches_every_role() -> None:
         assert refinement["gain"] > 0
         assert changed(scenario, AS_WRITTEN).kwargs_for(role)["drawn_weights"] is False
     assert CliRunner().invoke(_app(ablations.main), ["--change", "without_luck"]).exit_code == 2
+    alone = scenario.model_copy(update={"agents": {"ppo": scenario.agents["ppo"]}})
+    with pytest.raises(ConfigError, match=r"mixed: agents\.dvrl is missing"):
+        changed(alone, CHANGES["dvrl"])
 
 
 def _app(main: Any) -> typer.Typer:

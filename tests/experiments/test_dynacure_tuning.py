@@ -61,6 +61,15 @@ def test_what_sees_the_labels_does_not_move_what_is_asked_of_the_others() -> Non
     assert list(ranked(pd.DataFrame(rows + seeing), WHOLE, "label_clean", weights)) == [0]
 
 
+@pytest.mark.parametrize("weights", [{"safety": 0.6, "utility": 0.4}, None])
+def test_a_policy_all_of_whose_models_diverged_is_none_of_the_others_concern(weights: dict[str, float] | None) -> None:
+    rows = trial("none", 0, 0.2, [0.0, 0.0]) + trial("p", 0, 0.5, [0.0, 0.03]) + trial("p", 1, 0.3, [0.0, 0.0])
+    lost = [tidy("mixed", "e", "q", 0, f"{WHOLE}/{name}", 0, 0.0) for name in ("spent", "hyperparameter/threshold")]
+    assert ranked(pd.DataFrame(rows + lost), WHOLE, "q", weights) == {}
+    alone, beside = (ranked(pd.DataFrame(some), WHOLE, "p", weights) for some in (rows, rows + lost))
+    assert list(alone.items()) == list(beside.items())
+
+
 def test_the_safest_of_what_costs_no_domain_anything_is_chosen() -> None:
     rows = trial("none", 0, 0.1, [0.2, 0.5])
     rows += trial("p", 0, 0.3, [0.1, 0.5]) + trial("p", 1, 0.4, [0.2, 0.505]) + trial("p", 2, 0.9, [0.0, 0.52])
