@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from curation_gym.pools.cards import SignalCard
+from curation_gym.pools.cards import SignalCard, SourceCard
 from curation_gym.pools.cleaning import RULES, cleaned
 from curation_gym.pools.common import cache_directory, code_versions, content_hash, split_by_hash
 from curation_gym.pools.corpus_sources import read_documents
@@ -256,7 +256,7 @@ def _in_band(
 ) -> tuple[NDArray[np.float32], SignalCard]:
     from curation_gym.signals.perplexity import PerplexityBand, PerplexityScorer  # only here torch is needed
 
-    model, called = _reference_model(config, samples.excluded)
+    model, called, sources = _reference_model(config, samples.excluded)
     identity = {"kind": config.kind, "max_length": config.max_length, **model_version(model)}
     surprise = score_texts(
         PerplexityScorer(model, max_length=config.max_length),
@@ -269,19 +269,33 @@ def _in_band(
     quantiles = ", ".join(f"{quantile:g}" for quantile in config.quantiles)
     method = f"log-perplexity under {called}, 0, ½, 1 and 0 at the train split's quantiles {quantiles}"
     values = PerplexityBand(surprise[samples.train], config.quantiles)(surprise)
-    return values, SignalCard(kind=config.kind, method=method, never_for=(_NO_TRUTH,))
+    return values, SignalCard(kind=config.kind, method=method, sources=sources, never_for=(_NO_TRUTH,))
 
 
-def _reference_model(config: PerplexitySignal, excluded: Container[str]) -> tuple[str, str]:
-    """Where it is, and how a card calls it."""
+def _reference_model(config: PerplexitySignal, excluded: Container[str]) -> tuple[str, str, tuple[SourceCard, ...]]:
+    """Where it is, how a card calls it, and what it was trained on, as far as that is known."""
     if isinstance(config.model, str):
-        return config.model, config.model
+        return config.model, config.model, ()
     from curation_gym.learners.base_model import pretrained  # only here torch is needed
 
-    found = (read.document.text for source in config.train for read in read_documents(source) if read.document)
-    texts = [text for text in dict.fromkeys(cleaned(text, RULES)[0] for text in found) if text and text not in excluded]
+    texts: dict[str, None] = {}
+    cards = []
+    for source in config.train:
+        before = len(texts)
+        found = (cleaned(read.document.text, RULES)[0] for read in read_documents(source) if read.document)
+        texts |= dict.fromkeys(text for text in found if text and text not in excluded)
+        card = SourceCard(
+            title=source.title,
+            version=reference_version(source),
+            role="reference model",
+            part=source.part,
+            positive=len(texts) - before,
+            negative=0,
+        )
+        cards.append(card)
     titles = ", ".join(source.title for source in config.train)
-    return str(pretrained(config.model, texts)), f"a GPT-NeoX of {len(texts):,} documents of {titles}"
+    where = str(pretrained(config.model, list(texts)))
+    return where, f"a GPT-NeoX of {len(texts):,} documents of {titles}", tuple(cards)
 
 
 def _by_model(

@@ -2,13 +2,13 @@
 
     python -m experiments.dynacure --corpus mixed --seeds 5
 
-In this order, each resumable: a judge is trained that shares no document and no features with any signal (people who
-labelled the same sources are asked by audits); the base model is pre-trained on the raw mixture; what learns is
-trained; thresholds, shares and weights are tried on tuning seeds, and chosen for five operating points by what the
-model then says and reads; every policy selects at each of them, on seeds that nothing was tried on, the same base model
-is fine-tuned on each selection, and judged on held-out text. While this was designed, judged runs were looked at, on
-other seeds. Prompts and clean texts are of another draw since, but what a domain has few of was drawn then, too: about
-280 of the 300 clean tweets, and half of the clean forum posts.
+In this order, each resumable: a judge is trained that knows no document of the corpora, and shares no source and no
+features with any signal (people who labelled the same sources are asked by audits); the base model is pre-trained on
+the raw mixture; what learns is trained; thresholds, shares and weights are tried on tuning seeds, and chosen for five
+operating points by what the model then says and reads; every policy selects at each of them, on seeds that nothing was
+tried on, the same base model is fine-tuned on each selection, and judged on held-out text. While this was designed,
+judged runs were looked at, on other seeds. Prompts and clean texts are of another draw since, but what a domain has few
+of was drawn then, too: about 280 of the 300 clean tweets, and half of the clean forum posts.
 """
 
 from collections.abc import Iterable

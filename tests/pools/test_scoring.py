@@ -16,6 +16,7 @@ from curation_gym.config import ConfigError
 from curation_gym.pools import Pool, PoolError, build_pool
 from curation_gym.pools.cards import signal_cards
 from curation_gym.pools.chunking import END_OF_TEXT, TrainedTokenizer, make_tokenizer
+from curation_gym.pools.partition import PartitionError, check_evaluation
 from curation_gym.signals.scores import ScoreError
 from tests.perspective import Service
 from tests.texts import sentences
@@ -242,7 +243,11 @@ def test_a_reference_model_is_trained_on_other_text(source: dict, tmp_path: Path
     signal = {"kind": "perplexity", "model": shape, "train": [{"path": str(held)}]}
     pool = build(source, utility=signal)
     assert pool.signals["utility"].std() > 0.1
-    assert "a GPT-NeoX of 200 documents of good" in signal_cards(pool)["utility"].method, "the pool's own are left out"
+    card = signal_cards(pool)["utility"]
+    assert "a GPT-NeoX of 200 documents of good" in card.method, "the pool's own are left out"
+    assert [(told.title, told.role, told.positive) for told in card.sources] == [("good", "reference model", 200)]
+    with pytest.raises(PartitionError, match=r"signal 'utility' was trained on .* of 'good'"):
+        check_evaluation(pool, "good")
 
 
 # ------------------------------------------------------------------- a block list
