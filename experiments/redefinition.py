@@ -4,7 +4,9 @@
 
 Ours is trained here by the old definition. What experiments.dynacure tuned acts beside it; its thresholds and weights
 know the new definition already, which is to its advantage. In the episode, audits alone tell of the new one. Told is
-the share of selected documents that are unsafe by the new definition, in every tenth of the steps.
+the share of selected documents that are unsafe by the new definition, in every tenth of the steps, and how many tenths
+it takes a policy to come as low as the static filter. What is offensive are tweets; of comments it is what half of the
+raters found toxic, where hate is what nearly all did.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ import pandas as pd
 import typer
 
 from curation_gym.evaluation.rollout import make_core
-from curation_gym.evaluation.statistics import interval, mean_curve, paired_difference
+from curation_gym.evaluation.statistics import Estimate, interval, labels_to_target, mean_curve, paired_difference
 from curation_gym.scenario import Scenario
 from experiments.dynacure.found import Curated, Found
 from experiments.dynacure.results import B2, OURS
@@ -33,6 +35,8 @@ OLD, NEW, AFTER = 0.9, 0.5, 0.5
 """Severity from which a text is unsafe, before and after that share of the horizon: hate is 1, offence 0.5."""
 TENTHS = 10
 UNSAFE = "unsafe_share"
+RECOVERED = 0.02
+"""How far above the share of the static filter a policy has recovered."""
 COMPARED = (B2, "raft", "raft_refined", OURS)
 
 
@@ -144,6 +148,7 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
             last = max(both)
             ahead = paired_difference([shares[B2][last].to_numpy()], [share[last].to_numpy()])
             row |= {f"less than {B2}": shown(ahead), "in tenth": str(last + 1)}
+            row["tenths to recover"] = shown(_recovery(share[both] - shares[B2][both]))
         table.append(row)
         if own:
             grid = np.array(own, np.float64)
@@ -152,13 +157,20 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     report.add_table(
         pd.DataFrame(table).fillna(""),
         "Share of selected documents that the new definition calls unsafe; the difference is that in the last tenth in "
-        "which both policies select. Empty where a policy has spent its budget before.",
+        f"which both policies select. Recovered is what is at most {RECOVERED:g} above {B2}: median over seeds, "
+        "infinite where half of them never are. Empty where a policy has spent its budget before.",
     )
     report.add_figure(
         figures.curve_plot({corpus: bands}, figures.colors(list(shares)), "tenth of the steps", "unsafe share"),
         f"redefinition-{corpus}",
         f"The definition changes after tenth {change}. Means over seeds, with 95 % intervals.",
     )
+
+
+def _recovery(above: pd.DataFrame) -> Estimate:
+    """Tenths after the change until a policy's share (seeds × tenths) is that little above the other's."""
+    low = (above <= RECOVERED).to_numpy()
+    return labels_to_target(np.where(low.any(1), low.argmax(1) + 1, np.inf))
 
 
 if __name__ == "__main__":

@@ -386,6 +386,13 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
     _rank_anew(tmp_path / "out", tmp_path / "ranked")
 
 
+def test_what_comes_as_low_as_the_filter_has_recovered() -> None:
+    above = pd.DataFrame([[0.3, 0.02, 0.1], [0.3, 0.1, 0.0], [0.3, 0.2, 0.1]], columns=[5, 6, 7])
+    assert redefinition._recovery(above.iloc[:2]).value == 2.5, "in the second and in the third tenth"
+    assert redefinition._recovery(above).value == 3
+    assert redefinition._recovery(above.iloc[2:]).value == np.inf
+
+
 def _redefine(study: Path, out: Path) -> None:
     """What was tuned and trained acts on while the definition of safe changes."""
     told = CliRunner().invoke(_app(redefinition.main), [str(study), "--seeds", "2", "--out", str(out)])
