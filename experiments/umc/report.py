@@ -1,6 +1,7 @@
 """What the study of annotation budgets found: savings, areas, robustness, successors, as tables and figures."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from curation_gym.evaluation.statistics import (
 )
 from experiments.harness import figures
 from experiments.harness.report import Report, shown
+from experiments.umc.campaign import CHECKPOINTS
 from experiments.umc.strategies import ABLATIONS, STRATEGIES
 
 OURS, BASE = "umc", "random"
@@ -153,8 +155,18 @@ class ScenarioResults:
 
     def last(self, metric: str) -> dict[str, NDArray[np.float64]]:
         """Strategy → the last value of a metric, per judged seed that has it; without strategies that lack one."""
-        rows = self._rows[self._rows["metric"] == metric].sort_values("step", kind="stable")
-        found = rows.groupby(["policy", "seed"])["value"].last().unstack("seed")
+        return self._per_seed(self._in_order(metric).last())
+
+    def at(self, metric: str, share: float) -> dict[str, NDArray[np.float64]]:
+        """Likewise, the first value since that share of the budget is spent."""
+        return self._per_seed(self._in_order(metric, share * self.budget).first())
+
+    def _in_order(self, metric: str, since: float = 0.0) -> Any:
+        rows = self._rows[(self._rows["metric"] == metric) & (self._rows["step"] >= since)]
+        return rows.sort_values("step", kind="stable").groupby(["policy", "seed"])["value"]
+
+    def _per_seed(self, values: "pd.Series[float]") -> dict[str, NDArray[np.float64]]:
+        found = values.unstack("seed")
         seeds = [seed for seed in self.judged if seed in found]
         kept = found.reindex(index=self.strategies, columns=seeds).dropna()
         return {str(policy): row.to_numpy() for policy, row in kept.iterrows() if seeds}
@@ -210,6 +222,22 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"strategy": s, **{t: shown(interval(v[s])) if s in v else "–" for t, v in found.items() if v}}
+            for s in r.strategies
+        ]
+    )
+
+
+def on_the_way(r: ScenarioResults) -> pd.DataFrame:
+    """A row per strategy: means over seeds when a part of the budget is spent."""
+    metrics = {"macro_f1": "macro F1", "auc": "AUC", "worst_domain_accuracy": "worst domain"}
+    found = {
+        f"{title} at {share:.0%}": r.at(metric, share)
+        for metric, title in metrics.items()
+        for share in CHECKPOINTS[:-1]
+    }
+    return pd.DataFrame(
+        [
+            {"strategy": s, **{t: f"{v[s].mean():.3f}" if s in v else "–" for t, v in found.items() if v}}
             for s in r.strategies
         ]
     )
@@ -287,6 +315,7 @@ def scenario_page(r: ScenarioResults) -> Report:
             )
     if len(by_domain := domain_table(r)):
         page.add_table(by_domain, "By domain, at the end of the budget; means over seeds.")
+    page.add_table(on_the_way(r), "When a part of the budget is spent; means over seeds.")
     return page.add_table(quality(r), "At the end of the budget.")
 
 
