@@ -10,6 +10,7 @@ from curation_gym.evaluation.language_model.attacks import attack_success, compl
 from curation_gym.evaluation.language_model.bias import bias
 from curation_gym.evaluation.language_model.endpoint import ChatJudge
 from curation_gym.evaluation.language_model.harness import TASKS, harness
+from curation_gym.evaluation.language_model.judges import ANSWER
 from curation_gym.evaluation.language_model.model import Dtype, Unit
 from curation_gym.evaluation.language_model.perplexity import perplexity
 from curation_gym.evaluation.language_model.preferences import preference_accuracy, readable, win_rate
@@ -35,6 +36,7 @@ DtypeName = Annotated[Dtype, typer.Option("--dtype", help="Of the model's weight
 Out = Annotated[Path | None, typer.Option("--out", help="Result file; default: runs/evaluate/METRIC-MODEL.json.")]
 Per = Annotated[Unit, typer.Option("--per", help="What a log-likelihood is divided by.")]
 Template = Annotated[str | None, typer.Option("--template", help="With {prompt}; default: the chat template, if any.")]
+JudgeTemplate = Annotated[str, typer.Option("--judge-template", help="What it reads: with {answer}, and {prompt}.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a sample.")]
 Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0: greedy decoding.")]
 
@@ -103,8 +105,10 @@ def _attacks(
     split: Split = None,
     suffix: Annotated[list[str] | None, typer.Option(help="An adversarial suffix; repeatable.")] = None,
     suffixes: Annotated[Path | None, typer.Option(help="A file of suffixes, one a line.")] = None,
+    own_suffixes: Annotated[str | None, typer.Option(help="As --data: columns prompt and suffix, of it alone.")] = None,
     judge: OptionalJudge = None,
     judge_label: Label = None,
+    judge_template: JudgeTemplate = ANSWER,
     template: Template = None,
     max_new_tokens: NewTokens = 64,
     temperature: Temperature = 0.0,
@@ -118,11 +122,15 @@ def _attacks(
 ) -> None:
     """Attack success on harmful instructions, direct and with adversarial suffixes."""
     with recorded("attacks", locals()) as run:
-        prompts = run.limited(read.read_instructions(run.reference(data), split))
-        lines = [] if suffixes is None else suffixes.read_text(encoding="utf-8").splitlines()
-        strings = [*(suffix or []), *(line for line in lines if line.strip())]
+        known = read.read_instructions(run.reference(data), split)
+        prompts = run.limited(known)
+        strings = [*(suffix or []), *([] if suffixes is None else read.read_lines(suffixes))]
+        own = {} if own_suffixes is None else read.read_suffixes(run.reference(own_suffixes))
+        left_out = set(known) - set(prompts)  # by --limit; what never was a prompt is refused
         scorer = compliance if judge is None else run.judge(judge, judge_label)
         options: dict[str, Any] = {
+            "own_suffixes": {prompt: own[prompt] for prompt in own if prompt not in left_out},
+            "judge_template": judge_template,
             "template": template,
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
@@ -138,6 +146,7 @@ def _over_refusal(
     split: Split = None,
     judge: OptionalJudge = None,
     judge_label: Label = None,
+    judge_template: JudgeTemplate = ANSWER,
     template: Template = None,
     max_new_tokens: NewTokens = 64,
     temperature: Temperature = 0.0,
@@ -154,6 +163,7 @@ def _over_refusal(
         prompts = run.limited(read.read_instructions(run.reference(data), split))
         scorer = refusal if judge is None else run.judge(judge, judge_label)
         options: dict[str, Any] = {
+            "judge_template": judge_template,
             "template": template,
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,

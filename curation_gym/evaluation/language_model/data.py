@@ -1,7 +1,8 @@
-"""The data that evaluations read, through the registry of data sets."""
+"""The data that evaluations read, through the registry of data sets, and files of text."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,28 @@ def subset(rows: Sequence[T], limit: int | None, seed: int = 0) -> list[T]:
     return [rows[row] for row in sorted(kept.tolist())]
 
 
+def read_text(path: Path) -> str:
+    """A file in UTF-8, its lines ended by ``\\n``.
+
+    Raises:
+        EvaluationError: naming it, when it is in another encoding.
+    """
+    try:
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path} isn't UTF-8: {error}; save it as UTF-8") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file in UTF-8 that aren't blank.
+
+    Raises:
+        EvaluationError: see :func:`read_text`.
+    """
+    # splitlines would cut at U+2028 and others, too, which a suffix may hold.
+    return [line for line in read_text(path).split("\n") if line.strip()]
+
+
 def read_texts(reference: DataReference, column: str, split: str | None = None) -> list[str]:
     """A column of texts; of one that holds records, as RealToxicityPrompts' ``prompt``, their ``text``.
 
@@ -54,6 +77,22 @@ def read_instructions(reference: DataReference, split: str | None = None) -> lis
         return prompts
     contexts = read_column(dataset, reference, "context")
     return [f"{context}\n\n{prompt}" if context else prompt for context, prompt in zip(contexts, prompts, strict=True)]
+
+
+def read_suffixes(reference: DataReference, split: str | None = None) -> dict[str, list[str]]:
+    """Adversarial suffixes that belong to one prompt each: a column suffix beside those of :func:`read_instructions`.
+
+    Returns:
+        instruction → its suffixes.
+
+    Raises:
+        PoolError, EvaluationError: see :func:`read_texts`.
+    """
+    suffixes: dict[str, list[str]] = {}
+    rows = zip(read_instructions(reference, split), read_texts(reference, "suffix", split), strict=True)
+    for instruction, suffix in rows:
+        suffixes.setdefault(instruction, []).append(suffix)
+    return suffixes
 
 
 def read_domains(

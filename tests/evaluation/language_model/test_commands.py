@@ -47,6 +47,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split in ("train", "validation", "test"):
         (tmp_path / "classes").mkdir(exist_ok=True)
         pd.DataFrame(CLASSES).to_json(tmp_path / "classes" / f"{split}.jsonl", orient="records", lines=True)
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     return tmp_path
 
 
@@ -186,6 +187,31 @@ def test_the_default_result_file(saved_neox: Path, files: Path) -> None:
     assert written.name.endswith(f"{saved_neox.name}.json")
 
 
+def asked_of_boats(texts: list[str]) -> list[float]:
+    return [float(text.startswith("the boat: ")) for text in texts]
+
+
+def test_attacks_take_suffixes_of_prompts_and_a_judge_that_reads_both(saved_neox: Path, files: Path) -> None:
+    own = [{"prompt": "the boat", "suffix": "! !"}, {"prompt": "who sails?", "suffix": "?"}]
+    pd.DataFrame(own).to_csv(files / "own.csv", index=False)
+    judge = ("--judge", "tests.evaluation.language_model.test_commands:asked_of_boats")
+    options = (*judge, "--judge-template", "{prompt}: {answer}", "--max-new-tokens", "3", "--out", "r.json")
+
+    def run(*more: str) -> Result:
+        return evaluate("attacks", "--model", str(saved_neox), "--data", "prompts.jsonl", *options, *more)
+
+    assert run("--own-suffixes", "own.csv").exit_code == 0
+    told = json.loads((files / "r.json").read_text())
+    assert told["result"]["direct"]["value"] == pytest.approx(1 / 3)
+    assert told["result"]["own_suffixes"]["value"] == 0.5
+    assert "files:own.csv" in told["content"]
+    assert run("--own-suffixes", "own.csv", "--limit", "1").exit_code == 0, "what --limit leaves out isn't missed"
+    pd.DataFrame([*own, {"prompt": "a boat", "suffix": "!"}]).to_csv(files / "own.csv", index=False)
+    refused = run("--own-suffixes", "own.csv")
+    assert refused.exit_code == 2
+    assert "'a boat' isn't one of the prompts" in refused.output
+
+
 def test_win_rate_with_a_judge_at_an_endpoint(
     saved_neox: Path,
     files: Path,
@@ -230,6 +256,8 @@ def test_win_rate_with_a_judge_at_an_endpoint(
             "the score nan is not in [0, 1]",
         ),
         (("attacks", "--data", "prompts.jsonl", "--suffixes", "absent.txt"), "No such file or directory"),
+        (("attacks", "--data", "prompts.jsonl", "--suffixes", "latin.txt"), "latin.txt isn't UTF-8"),
+        (("attacks", "--data", "prompts.jsonl", "--judge-template", "{prompt}{answer}"), "give a judge that reads"),
         (("over-refusal", "--data", "prompts.jsonl", "--template", "x"), "a template must contain {prompt}"),
         (("probe", "--data", "texts.jsonl"), "needs splits train and test; its splits are train"),
         (("harness", "--include", "absent"), "no directory of task files at absent"),

@@ -12,7 +12,9 @@ from curation_gym.evaluation.language_model.data import (
     read_domains,
     read_instructions,
     read_labelled,
+    read_lines,
     read_preferences,
+    read_suffixes,
     read_texts,
     read_truth,
     subset,
@@ -46,6 +48,21 @@ def test_the_split_is_the_only_one_or_the_one_for_testing(tmp_path: Path) -> Non
     (tmp_path / "dev.jsonl").unlink()
     with pytest.raises(EvaluationError, match="has several splits, name one; its splits are other, train"):
         one_split(reference)
+
+
+def test_suffixes_belong_to_instructions(tmp_path: Path) -> None:
+    rows = [{"prompt": "do", "suffix": "!"}, {"prompt": "go", "suffix": "?"}, {"prompt": "do", "suffix": "please"}]
+    assert read_suffixes(written(tmp_path, test=rows)) == {"do": ["!", "please"], "go": ["?"]}
+    (tmp_path / "own.csv").write_text("prompt,context,suffix\ndo,given,!\n")
+    assert read_suffixes(DataReference(path=str(tmp_path / "own.csv"))) == {"given\n\ndo": ["!"]}
+
+
+def test_lines_end_at_newlines_only_and_are_utf8(tmp_path: Path) -> None:
+    (tmp_path / "suffixes.txt").write_bytes("a\u2028b \x0c\x85\r\n\n  \n é\n".encode())
+    assert read_lines(tmp_path / "suffixes.txt") == ["a\u2028b \x0c\x85", " é"]
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    with pytest.raises(EvaluationError, match=r"latin.txt isn't UTF-8: .*; save it as UTF-8"):
+        read_lines(tmp_path / "latin.txt")
 
 
 def test_domains_are_data_sets_or_a_column(tmp_path: Path) -> None:
