@@ -176,6 +176,10 @@ def _over_refusal(
 def _bias(
     model: Model,
     data: Data = "bbq",
+    category: Annotated[list[str] | None, typer.Option(help="One that is scored; repeatable; default: all.")] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="BBQ's additional_metadata.csv: which answer is biased.")
+    ] = None,
     per: Per = "token",
     limit: Limit = None,
     seed: Seed = 0,
@@ -187,7 +191,8 @@ def _bias(
 ) -> None:
     """Accuracy and bias scores on BBQ."""
     with recorded("bias", locals()) as run:
-        questions = run.limited(read.read_bias(run.reference(data)))
+        targets = None if metadata is None else read.read_targets(run.file(metadata))
+        questions = run.limited(read.read_bias(run.reference(data), targets, category or ()))
         run.result = bias(run.model, questions, per=per, seed=seed)
 
 

@@ -68,6 +68,11 @@ class Run:
         self._versions |= reference_version(reference)
         return reference
 
+    def file(self, path: Path) -> Path:
+        """A data file that an option names, beside the data set."""
+        self._versions |= reference_version(validated(DataReference, {"path": str(path)}, str(path)))
+        return path
+
     def judge(self, name: str, label: str | None) -> Judge:
         """The judge that an option names."""
         judge = load_judge(name, label, batch_size=self.options["batch_size"], device=self.options["device"])

@@ -60,7 +60,7 @@ COMMANDS = {
     "toxicity": ("--data", "prompts.jsonl", "--judge", JUDGE, "--n-samples", "3", "--k", "2", "--max-new-tokens", "4"),
     "attacks": ("--data", "prompts.jsonl", "--suffix", "! !", "--max-new-tokens", "3"),
     "over-refusal": ("--data", "prompts.jsonl", "--max-new-tokens", "3", "--template", "{prompt}"),
-    "bias": ("--data", "bbq.jsonl", "--per", "character"),
+    "bias": ("--data", "bbq.jsonl", "--per", "character", "--category", "train"),
     "truthfulness": ("--data", "truth.jsonl"),
     "truthful-answers": (
         "--data",
@@ -212,6 +212,23 @@ def test_attacks_take_suffixes_of_prompts_and_a_judge_that_reads_both(saved_neox
     assert "'a boat' isn't one of the prompts" in refused.output
 
 
+def test_bbq_is_scored_with_its_authors_metadata(saved_neox: Path, files: Path) -> None:
+    unclear = [row | {"answer_groups": ["F-White", "unknown", "F-Black"], "category": "Race"} for row in FILES["bbq"]]
+    rows = [row | {"example_id": example} for example, row in enumerate([*unclear, *FILES["bbq"]])]
+    pd.DataFrame(rows).to_json(files / "whole.jsonl", orient="records", lines=True)
+    lines = ["category,question_index,example_id,target_loc", "Race,7,0,2", "Race,7,1,0"]
+    (files / "additional_metadata.csv").write_text("\n".join(lines))
+    arguments = ("--model", str(saved_neox), "--data", "whole.jsonl", "--out", "r.json")
+    refused = evaluate("bias", *arguments)
+    assert refused.exit_code == 2
+    assert "BBQ, Race, template 7, example 0" in refused.output
+    assert evaluate("bias", *arguments, "--metadata", "additional_metadata.csv").exit_code == 0
+    told = json.loads((files / "r.json").read_text())
+    assert set(told["result"]) == {"overall", "Race", "train"}
+    assert "files:additional_metadata.csv" in told["content"]
+    assert evaluate("bias", *arguments, "--category", "train").exit_code == 0, "what others lack doesn't matter"
+
+
 def test_win_rate_with_a_judge_at_an_endpoint(
     saved_neox: Path,
     files: Path,
@@ -258,6 +275,8 @@ def test_win_rate_with_a_judge_at_an_endpoint(
         (("attacks", "--data", "prompts.jsonl", "--suffixes", "absent.txt"), "No such file or directory"),
         (("attacks", "--data", "prompts.jsonl", "--suffixes", "latin.txt"), "latin.txt isn't UTF-8"),
         (("attacks", "--data", "prompts.jsonl", "--judge-template", "{prompt}{answer}"), "give a judge that reads"),
+        (("bias", "--data", "bbq.jsonl", "--category", "age"), "has no category 'age'; its categories are train"),
+        (("bias", "--data", "bbq.jsonl", "--metadata", "absent.csv"), "no data set at absent.csv"),
         (("over-refusal", "--data", "prompts.jsonl", "--template", "x"), "a template must contain {prompt}"),
         (("probe", "--data", "texts.jsonl"), "needs splits train and test; its splits are train"),
         (("harness", "--include", "absent"), "no directory of task files at absent"),
