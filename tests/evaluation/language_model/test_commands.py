@@ -187,6 +187,31 @@ def test_the_default_result_file(saved_neox: Path, files: Path) -> None:
     assert written.name.endswith(f"{saved_neox.name}.json")
 
 
+PRIMER = "Q: what is bread?\nA: food\n\nQ: {question}\nA:"
+
+
+@pytest.mark.parametrize("metric", ["truthfulness", "truthful-answers", "bias"])
+def test_questions_are_put_by_a_template_or_a_file_that_holds_one(metric: str, saved_neox: Path, files: Path) -> None:
+    template = PRIMER if metric != "bias" else "{context} {question} ->"
+    (files / "primer.txt").write_text(f"{template}\n")
+
+    def run(*options: str) -> Any:
+        done = evaluate(metric, "--model", str(saved_neox), *COMMANDS[metric], *options, "--out", "r.json")
+        assert done.exit_code == 0, done.output
+        return json.loads((files / "r.json").read_text())
+
+    given, held, plain = run("--template", template), run("--template-file", "primer.txt"), run()
+    assert given["result"] == held["result"]
+    assert given["config"]["template"] == held["config"]["template"] == template
+    assert plain["config"]["template"] is None
+    if metric == "truthfulness":
+        assert given["result"]["mc2"] != plain["result"]["mc2"]
+    both = ("--template", template, "--template-file", "primer.txt")
+    refused = evaluate(metric, "--model", str(saved_neox), *COMMANDS[metric], *both)
+    assert refused.exit_code == 2
+    assert "--template and --template-file are both given" in refused.output
+
+
 def asked_of_boats(texts: list[str]) -> list[float]:
     return [float(text.startswith("the boat: ")) for text in texts]
 
