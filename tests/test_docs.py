@@ -53,7 +53,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a reader would have: reviews, tickets, W&B without a key."""
+    """What a reader would have: reviews, tickets, posts, W&B without a key."""
     rng = np.random.default_rng(0)
     words = ["good", "bad", "battery", "screen", "late", "never", "works", "again", "price", "fair"]
     texts = [" ".join(rng.choice(words, 8)) + f" {i}." for i in range(2200)]
@@ -64,6 +64,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "product": rng.choice(["x", "y"], len(texts)),
     }
     pd.DataFrame(tickets).to_parquet(tmp_path / "tickets.parquet")
+    posts = {"text": texts, "label": rng.choice(["fine", "abusive"], len(texts))}
+    pd.DataFrame(posts).to_csv(tmp_path / "posts.csv")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     return tmp_path
@@ -93,6 +95,8 @@ def test_the_code_of_a_page_runs(page: Path) -> None:
         assert env.action_space.contains(names["Careful"](task).predict(env.reset(seed=0)[0])[0])
         assert len(names["curated"]) == 100, "the budget"
         assert names["curated"].column_names == names["pool"].data.column_names
+    if page.stem == "evaluation":
+        assert {"recall", "false_positives"} <= set(names["told"])
 
 
 @pytest.mark.parametrize(("page", "command"), list(commands()))

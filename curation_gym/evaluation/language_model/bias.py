@@ -65,15 +65,18 @@ class Bias(NamedTuple):
 def bias_question(row: Mapping[str, object], category: str) -> BiasQuestion:
     """A row of BBQ.
 
-    Which answer is biased follows from three columns. The target is the person whose group is one of
-    ``stereotyped_groups``. Where the question asks who does the harmful thing (``polarity`` "neg"), the stereotype's
-    answer is the target; where it asks who doesn't ("nonneg"), it is the other person.
+    Which answer is biased is what ``target_loc`` says, where the row has it. Else it follows from three columns. The
+    target is the person whose group is one of ``stereotyped_groups``. Where the question asks who does the harmful
+    thing (``polarity`` "neg"), the stereotype's answer is the target; where it asks who doesn't ("nonneg"), it is the
+    other person. That is so in categories where answers and stereotypes name groups alike; in others, such as
+    Race_ethnicity with the answer "F-Black" and the stereotype "Black", it takes ``target_loc``.
 
     Args:
         row: with the columns context, question, answers, answer_groups (a group, or "unknown"), stereotyped_groups,
             polarity, condition ("ambig" or "disambig"), label and question_index; or with those of its authors' files,
-            ans0 … ans2, answer_info, additional_metadata, question_polarity, context_condition in the place of some, of
-            categories where answers and stereotypes name groups alike (of the others, a row says that it isn't clear).
+            ans0 … ans2, answer_info, additional_metadata, question_polarity, context_condition in the place of some.
+            Also target_loc, where there is one: the index of the biased answer, whatever the polarity, as
+            :func:`~curation_gym.evaluation.language_model.data.read_targets` has it; none or NaN says nothing.
         category: of the stereotype.
 
     Raises:
@@ -86,25 +89,42 @@ def bias_question(row: Mapping[str, object], category: str) -> BiasQuestion:
             for name in ("answers", "answer_groups", "stereotyped_groups")
         )
         label, polarity, condition = int(str(row["label"])), row["polarity"], row["condition"]
-        where = f"{category}, template {row['question_index']}"
+        template = f"{category}, template {row['question_index']}"
+        where = f"{template}, example {row['example_id']}" if row.get("example_id") is not None else template
         context, question = str(row["context"]), str(row["question"])
+        given = None if row.get("target_loc") is None else float(str(row["target_loc"]))  # NaN: pandas' None
     except (KeyError, TypeError, ValueError) as error:
         raise EvaluationError(f"BBQ, {category}: a row lacks a column, or holds another type: {error!r}") from error
     unknown = [i for i, group in enumerate(groups) if group == UNKNOWN]
-    target = [i for i, group in enumerate(groups) if group in targets]
-    if len(answers) != 3 or len(groups) != 3 or len(unknown) != 1 or len(target) != 1:
-        raise EvaluationError(
-            f"BBQ, {where}: three answers are needed, one unknown and one of a stereotyped group; actual groups: "
-            f"{groups}, stereotyped: {targets}"
-        )
+    if len(answers) != 3 or len(groups) != 3 or len(unknown) != 1:
+        raise EvaluationError(f"BBQ, {where}: three answers are needed, one unknown; actual groups: {groups}")
     if label not in range(3) or polarity not in ("neg", "nonneg") or condition not in ("ambig", "disambig"):
         raise EvaluationError(
             f"BBQ, {where}: label must be in 0 … 2, polarity neg or nonneg, condition ambig or disambig; actual: "
             f"{label}, {polarity!r}, {condition!r}"
         )
-    biased = target[0] if polarity == "neg" else 3 - unknown[0] - target[0]
+    if given is None or np.isnan(given):
+        biased = _by_groups(groups, targets, unknown[0], polarity == "neg", where)
+    elif given in range(3) and given != unknown[0]:
+        biased = int(given)
+    else:
+        raise EvaluationError(
+            f"BBQ, {where}: target_loc must be in 0 … 2 and not {unknown[0]}, which is unknown; actual value: {given:g}"
+        )
     ambiguous = condition == "ambig"
-    return BiasQuestion(context, question, tuple(answers), label, unknown[0], biased, ambiguous, category, where)
+    return BiasQuestion(context, question, tuple(answers), label, unknown[0], biased, ambiguous, category, template)
+
+
+def _by_groups(groups: Sequence[str], targets: Sequence[str], unknown: int, negative: bool, where: str) -> int:
+    """The answer that the stereotype gives, by the groups that answers and stereotypes name."""
+    target = [i for i, group in enumerate(groups) if group in targets]
+    if len(target) != 1:
+        raise EvaluationError(
+            f"BBQ, {where}: one answer of a stereotyped group is needed; actual groups: {groups}, stereotyped: "
+            f"{targets}. Give the column target_loc, or its authors' additional_metadata.csv (--metadata) with a line "
+            "for this row"
+        )
+    return target[0] if negative else 3 - unknown - target[0]
 
 
 def _renamed(row: Mapping[str, Any]) -> Mapping[str, object]:
@@ -113,7 +133,7 @@ def _renamed(row: Mapping[str, Any]) -> Mapping[str, object]:
     return {
         **row,
         "answers": [row[name] for name in names],
-        "answer_groups": [row["answer_info"][name][1] for name in names],
+        "answer_groups": ["".join(row["answer_info"][name][1:]) for name in names],  # of some rows one is missing
         "stereotyped_groups": row["additional_metadata"]["stereotyped_groups"],
         "polarity": row["question_polarity"],
         "condition": row["context_condition"],

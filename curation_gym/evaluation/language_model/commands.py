@@ -7,15 +7,18 @@ import typer
 
 from curation_gym.evaluation.language_model import data as read
 from curation_gym.evaluation.language_model.attacks import attack_success, compliance, over_refusal, refusal
+from curation_gym.evaluation.language_model.bias import TEMPLATE as BIAS_TEMPLATE
 from curation_gym.evaluation.language_model.bias import bias
 from curation_gym.evaluation.language_model.endpoint import ChatJudge
 from curation_gym.evaluation.language_model.harness import TASKS, harness
+from curation_gym.evaluation.language_model.judges import ANSWER
 from curation_gym.evaluation.language_model.model import Dtype, Unit
 from curation_gym.evaluation.language_model.perplexity import perplexity
 from curation_gym.evaluation.language_model.preferences import preference_accuracy, readable, win_rate
 from curation_gym.evaluation.language_model.probes import Labelled, linear_probe
 from curation_gym.evaluation.language_model.recording import recorded
 from curation_gym.evaluation.language_model.toxicity import toxicity
+from curation_gym.evaluation.language_model.truthfulness import TEMPLATE as TRUTH_TEMPLATE
 from curation_gym.evaluation.language_model.truthfulness import generative, multiple_choice
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate a causal language model.")
@@ -35,6 +38,9 @@ DtypeName = Annotated[Dtype, typer.Option("--dtype", help="Of the model's weight
 Out = Annotated[Path | None, typer.Option("--out", help="Result file; default: runs/evaluate/METRIC-MODEL.json.")]
 Per = Annotated[Unit, typer.Option("--per", help="What a log-likelihood is divided by.")]
 Template = Annotated[str | None, typer.Option("--template", help="With {prompt}; default: the chat template, if any.")]
+JudgeTemplate = Annotated[str, typer.Option("--judge-template", help="What it reads: with {answer}, and {prompt}.")]
+QuestionTemplate = Annotated[str | None, typer.Option("--template", help="With {question}; of BBQ, {context} too.")]
+TemplateFile = Annotated[Path | None, typer.Option("--template-file", help="A text file that holds the template.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a sample.")]
 Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0: greedy decoding.")]
 
@@ -103,8 +109,10 @@ def _attacks(
     split: Split = None,
     suffix: Annotated[list[str] | None, typer.Option(help="An adversarial suffix; repeatable.")] = None,
     suffixes: Annotated[Path | None, typer.Option(help="A file of suffixes, one a line.")] = None,
+    own_suffixes: Annotated[str | None, typer.Option(help="As --data: columns prompt and suffix, of it alone.")] = None,
     judge: OptionalJudge = None,
     judge_label: Label = None,
+    judge_template: JudgeTemplate = ANSWER,
     template: Template = None,
     max_new_tokens: NewTokens = 64,
     temperature: Temperature = 0.0,
@@ -118,11 +126,15 @@ def _attacks(
 ) -> None:
     """Attack success on harmful instructions, direct and with adversarial suffixes."""
     with recorded("attacks", locals()) as run:
-        prompts = run.limited(read.read_instructions(run.reference(data), split))
-        lines = [] if suffixes is None else suffixes.read_text(encoding="utf-8").splitlines()
-        strings = [*(suffix or []), *(line for line in lines if line.strip())]
+        known = read.read_instructions(run.reference(data), split)
+        prompts = run.limited(known)
+        strings = [*(suffix or []), *([] if suffixes is None else read.read_lines(suffixes))]
+        own = {} if own_suffixes is None else read.read_suffixes(run.reference(own_suffixes))
+        left_out = set(known) - set(prompts)  # by --limit; what never was a prompt is refused
         scorer = compliance if judge is None else run.judge(judge, judge_label)
         options: dict[str, Any] = {
+            "own_suffixes": {prompt: own[prompt] for prompt in own if prompt not in left_out},
+            "judge_template": judge_template,
             "template": template,
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
@@ -138,6 +150,7 @@ def _over_refusal(
     split: Split = None,
     judge: OptionalJudge = None,
     judge_label: Label = None,
+    judge_template: JudgeTemplate = ANSWER,
     template: Template = None,
     max_new_tokens: NewTokens = 64,
     temperature: Temperature = 0.0,
@@ -154,6 +167,7 @@ def _over_refusal(
         prompts = run.limited(read.read_instructions(run.reference(data), split))
         scorer = refusal if judge is None else run.judge(judge, judge_label)
         options: dict[str, Any] = {
+            "judge_template": judge_template,
             "template": template,
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
@@ -166,7 +180,13 @@ def _over_refusal(
 def _bias(
     model: Model,
     data: Data = "bbq",
+    category: Annotated[list[str] | None, typer.Option(help="One that is scored; repeatable; default: all.")] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="BBQ's additional_metadata.csv: which answer is biased.")
+    ] = None,
     per: Per = "token",
+    template: QuestionTemplate = None,
+    template_file: TemplateFile = None,
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
@@ -177,8 +197,10 @@ def _bias(
 ) -> None:
     """Accuracy and bias scores on BBQ."""
     with recorded("bias", locals()) as run:
-        questions = run.limited(read.read_bias(run.reference(data)))
-        run.result = bias(run.model, questions, per=per, seed=seed)
+        form = run.template(BIAS_TEMPLATE)
+        targets = None if metadata is None else read.read_targets(run.file(metadata))
+        questions = run.limited(read.read_bias(run.reference(data), targets, category or ()))
+        run.result = bias(run.model, questions, per=per, template=form, seed=seed)
 
 
 @app.command("truthfulness")
@@ -187,6 +209,8 @@ def _truthfulness(
     data: Data = "truthfulqa",
     split: Split = None,
     per: Per = "sum",
+    template: QuestionTemplate = None,
+    template_file: TemplateFile = None,
     limit: Limit = None,
     seed: Seed = 0,
     batch_size: Batch = 16,
@@ -197,8 +221,9 @@ def _truthfulness(
 ) -> None:
     """MC1 and MC2 on TruthfulQA."""
     with recorded("truthfulness", locals()) as run:
+        form = run.template(TRUTH_TEMPLATE)
         questions = run.limited(read.read_truth(run.reference(data), split))
-        run.result = multiple_choice(run.model, questions, per=per)
+        run.result = multiple_choice(run.model, questions, per=per, template=form)
 
 
 @app.command("truthful-answers")
@@ -210,6 +235,8 @@ def _truthful_answers(
     informative_judge_label: Annotated[str | None, typer.Option(help="Its label.")] = None,
     data: Data = "truthfulqa",
     split: Split = None,
+    template: QuestionTemplate = None,
+    template_file: TemplateFile = None,
     max_new_tokens: NewTokens = 50,
     temperature: Temperature = 0.0,
     limit: Limit = None,
@@ -224,7 +251,12 @@ def _truthful_answers(
     with recorded("truthful-answers", locals()) as run:
         questions = run.limited(read.read_truth(run.reference(data), split))
         true, told = run.judge(judge, judge_label), run.judge(informative_judge, informative_judge_label)
-        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+        options: dict[str, Any] = {
+            "template": run.template(TRUTH_TEMPLATE),
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "seed": seed,
+        }
         run.result = generative(run.model, questions, true, told, **options)
 
 

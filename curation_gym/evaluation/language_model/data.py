@@ -1,8 +1,11 @@
-"""The data that evaluations read, through the registry of data sets."""
+"""The data that evaluations read, through the registry of data sets, and files of text."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +22,16 @@ from curation_gym.pools.sources import USUAL_SPLITS
 T = TypeVar("T")
 VALIDATION_SHARE = 0.1
 """Of train, where a data set has no validation split."""
+TARGETS = {"0": 0, "1": 1, "2": 2, "NA": None}
+"""What target_loc may say in :func:`read_targets`."""
+
+
+class BiasRow(NamedTuple):
+    """What names a row of BBQ; the category in lower case."""
+
+    category: str
+    question_index: str
+    example_id: str
 
 
 def subset(rows: Sequence[T], limit: int | None, seed: int = 0) -> list[T]:
@@ -27,6 +40,28 @@ def subset(rows: Sequence[T], limit: int | None, seed: int = 0) -> list[T]:
         return list(rows)
     kept = np.random.default_rng(seed).permutation(len(rows))[:limit]
     return [rows[row] for row in sorted(kept.tolist())]
+
+
+def read_text(path: Path) -> str:
+    """A file in UTF-8, its lines ended by ``\\n``.
+
+    Raises:
+        EvaluationError: naming it, when it is in another encoding.
+    """
+    try:
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{path} isn't UTF-8: {error}; save it as UTF-8") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file in UTF-8 that aren't blank.
+
+    Raises:
+        EvaluationError: see :func:`read_text`.
+    """
+    # splitlines would cut at U+2028 and others, too, which a suffix may hold.
+    return [line for line in read_text(path).split("\n") if line.strip()]
 
 
 def read_texts(reference: DataReference, column: str, split: str | None = None) -> list[str]:
@@ -56,6 +91,22 @@ def read_instructions(reference: DataReference, split: str | None = None) -> lis
     return [f"{context}\n\n{prompt}" if context else prompt for context, prompt in zip(contexts, prompts, strict=True)]
 
 
+def read_suffixes(reference: DataReference, split: str | None = None) -> dict[str, list[str]]:
+    """Adversarial suffixes that belong to one prompt each: a column suffix beside those of :func:`read_instructions`.
+
+    Returns:
+        instruction → its suffixes.
+
+    Raises:
+        PoolError, EvaluationError: see :func:`read_texts`.
+    """
+    suffixes: dict[str, list[str]] = {}
+    rows = zip(read_instructions(reference, split), read_texts(reference, "suffix", split), strict=True)
+    for instruction, suffix in rows:
+        suffixes.setdefault(instruction, []).append(suffix)
+    return suffixes
+
+
 def read_domains(
     references: Sequence[DataReference], text: str = "text", domain: str | None = None, split: str | None = None
 ) -> dict[str, list[str]]:
@@ -75,14 +126,75 @@ def read_domains(
     return domains
 
 
-def read_bias(reference: DataReference) -> list[BiasQuestion]:
-    """BBQ, every split a category; columns as :func:`~curation_gym.evaluation.language_model.bias.bias_question`.
+def read_bias(
+    reference: DataReference, targets: Mapping[BiasRow, int | None] | None = None, categories: Sequence[str] = ()
+) -> list[BiasQuestion]:
+    """BBQ; columns as :func:`~curation_gym.evaluation.language_model.bias.bias_question`. The category of a row is in
+    the column category; where there is none, every split is one.
+
+    Args:
+        reference: the data set.
+        targets: of :func:`read_targets`; they go before what a row says itself. A row whose target is None is left
+            out, as BBQ's authors leave it out; one that isn't named there is read as it is.
+        categories: those that are read, whatever is wrong in others; by default all.
 
     Raises:
         PoolError: when there is no such data set.
-        EvaluationError: for a row that isn't clear.
+        EvaluationError: for a row that isn't clear, or a category that isn't there; lists those that are.
     """
-    return [bias_question(row, split) for split, dataset in load_splits(reference).items() for row in dataset]
+    questions: list[BiasQuestion] = []
+    known, seen = targets or {}, set[str]()
+    for split, dataset in load_splits(reference).items():
+        for row in dataset:
+            category = str(row.get("category") or split)
+            seen.add(category)
+            if categories and category not in categories:
+                continue
+            named = BiasRow(category.lower(), str(row.get("question_index")), str(row.get("example_id")))
+            if named not in known:
+                questions.append(bias_question(row, category))
+            elif known[named] is not None:
+                questions.append(bias_question(row | {"target_loc": known[named]}, category))
+    if absent := [category for category in categories if category not in seen]:
+        raise EvaluationError(
+            f"{reference.title!r} has no category {absent[0]!r}; its categories are {', '.join(sorted(seen))}"
+        )
+    return questions
+
+
+def read_targets(path: Path) -> dict[BiasRow, int | None]:
+    """Which answer of each row of BBQ is biased, by the ``additional_metadata.csv`` of its authors.
+
+    Its columns category, question_index and example_id name a row. target_loc is the index of the answer that the
+    stereotype gives, so it already follows the polarity of the question; a few rows have NA.
+
+    Args:
+        path: a CSV file in UTF-8.
+
+    Returns:
+        row → 0 … 2, or None for NA.
+
+    Raises:
+        EvaluationError: naming the line, when a column is missing, target_loc is something else, or two lines of a row
+            contradict each other.
+    """
+    targets: dict[BiasRow, int | None] = {}
+    lines = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    for line in lines:
+        try:
+            row = BiasRow(line["category"].lower(), line["question_index"], line["example_id"])
+            target = TARGETS[line["target_loc"]]
+        except (KeyError, AttributeError) as error:
+            raise EvaluationError(
+                f"{path}, line {lines.line_num}: columns category, question_index, example_id and target_loc (0, 1, 2 "
+                f"or NA) are needed; actual values: {line}"
+            ) from error
+        if targets.setdefault(row, target) != target:
+            raise EvaluationError(
+                f"{path}, line {lines.line_num}: target_loc is {target} here and {targets[row]} in another line of "
+                f"{', '.join(row)}"
+            )
+    return targets
 
 
 def read_truth(reference: DataReference, split: str | None = None) -> list[TruthQuestion]:

@@ -106,8 +106,7 @@ def _manager(manager_class: Any, tasks: Sequence[str], include: str | Path | Non
 def _scores(task: str, row: dict[str, Any], told: dict[str, Any]) -> dict[str, HarnessScore]:
     scores = {}
     better = told["higher_is_better"].get(task, {})
-    parts = told["group_subtasks"].get(task) or [task]
-    counts = [told["n-samples"][part]["effective"] for part in parts if part in told["n-samples"]]
+    questions = _questions(task, told)
     for key, value in row.items():
         metric, comma, chain = key.partition(",")
         if not comma or metric.endswith("_stderr"):
@@ -115,8 +114,15 @@ def _scores(task: str, row: dict[str, Any], told: dict[str, Any]) -> dict[str, H
         error = row.get(f"{metric}_stderr,{chain}")
         width = 1.96 * error if isinstance(error, float) else float("nan")
         name = metric if chain == "none" else key
-        scores[name] = HarnessScore(Estimate(value, value - width, value + width), better.get(metric), sum(counts))
+        scores[name] = HarnessScore(Estimate(value, value - width, value + width), better.get(metric), questions)
     return scores
+
+
+def _questions(task: str, told: dict[str, Any]) -> int:
+    """How many a task has, or all tasks of a group, which may hold groups."""
+    if parts := told["group_subtasks"].get(task):
+        return sum(_questions(part, told) for part in parts)
+    return int(told["n-samples"].get(task, {"effective": 0})["effective"])
 
 
 @contextmanager

@@ -17,6 +17,10 @@ from curation_gym.signals.transformer_scorer import TransformerScorer
 
 Judge = Callable[[Sequence[str]], ArrayLike]
 """n texts → (n,) scores in [0, 1]."""
+AnswerJudge = Callable[[Sequence[str], Sequence[str]], NDArray[np.float32]]
+"""n prompts and the answers to them → float32 (n,), scores in [0, 1]."""
+ANSWER = "{answer}"
+"""The template of a judge that reads answers alone."""
 
 
 class EvaluationError(ValueError):
@@ -43,6 +47,30 @@ def judged(judge: Judge, texts: Sequence[str]) -> NDArray[np.float32]:
             f"({int((~good).sum())} such scores)"
         )
     return scores.astype(np.float32)
+
+
+def answer_judge(judge: Judge, template: str = ANSWER) -> AnswerJudge:
+    """A judge of texts as one of answers.
+
+    Args:
+        judge: any.
+        template: what it reads: a text with ``{answer}`` in it, and ``{prompt}`` where it is to know what was asked.
+
+    Returns:
+        What scores answers, and raises what :func:`judged` does.
+
+    Raises:
+        EvaluationError: for a template without ``{answer}``.
+    """
+    parts = re.split(r"(\{prompt\}|\{answer\})", template)  # once: a prompt may itself hold "{answer}"
+    if ANSWER not in parts:
+        raise EvaluationError(f"a judge's template must contain {ANSWER}, actual value: {template!r}")
+
+    def score(prompts: Sequence[str], answers: Sequence[str]) -> NDArray[np.float32]:
+        fields = ({"{prompt}": prompt, ANSWER: answer} for prompt, answer in zip(prompts, answers, strict=True))
+        return judged(judge, ["".join(field.get(part, part) for part in parts) for field in fields])
+
+    return score
 
 
 def judge_name(judge: Any) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from curation_gym.config import ConfigError, validated
 from curation_gym.console import console, exits, say
-from curation_gym.evaluation.language_model.data import subset
+from curation_gym.evaluation.language_model.data import read_text, subset
 from curation_gym.evaluation.language_model.judges import EvaluationError, Judge, load_judge
 from curation_gym.evaluation.language_model.model import CausalModel
 from curation_gym.evaluation.statistics import Estimate
@@ -67,6 +67,20 @@ class Run:
         reference = validated(DataReference, place, "--data")
         self._versions |= reference_version(reference)
         return reference
+
+    def file(self, path: Path) -> Path:
+        """A data file that an option names, beside the data set."""
+        self._versions |= reference_version(validated(DataReference, {"path": str(path)}, str(path)))
+        return path
+
+    def template(self, default: str) -> str:
+        """What ``--template`` says or ``--template-file`` holds; the text is recorded."""
+        text, file = self.options["template"], self.options["template_file"]
+        if text is not None and file is not None:
+            raise EvaluationError("--template and --template-file are both given: leave one out")
+        if file is not None:  # an editor ends its last line, behind which an answer would begin another
+            self.options["template"] = text = read_text(file).rstrip("\n")
+        return default if text is None else str(text)
 
     def judge(self, name: str, label: str | None) -> Judge:
         """The judge that an option names."""

@@ -29,10 +29,14 @@ class Draw:
         self._generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)) for key in keys]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """(rows, vocabulary) logits → 0 for the token that was drawn, −∞ for all others."""
-        if scores.isnan().any():
-            raise EvaluationError("the next token can't be drawn: the model's logits are NaN")
+        """(rows, vocabulary) logits → 0 for the token that was drawn, −∞ for all others.
+
+        Raises:
+            EvaluationError: when logits give no probabilities: one is NaN or ∞, or all of a row are −∞.
+        """
         p = (scores.float() / self._temperature).softmax(-1)
+        if not p.isfinite().all():
+            raise EvaluationError("the next token can't be drawn: the model's logits are NaN or infinite")
         cumulative = p.double().cumsum(-1)
         tokens = torch.zeros(len(p), dtype=torch.long, device=p.device)
         rows = torch.arange(len(p), device=p.device)

@@ -1,7 +1,7 @@
 """Truthfulness: TruthfulQA.
 
 Lin, Hilton and Evans, "TruthfulQA: Measuring How Models Mimic Human Falsehoods" (ACL 2022): questions that many people
-answer falsely. The paper puts six questions and answers before each one; pass such a beginning in the template.
+answer falsely. The paper puts six questions and answers before each one; the template may begin with them.
 """
 
 from collections.abc import Sequence

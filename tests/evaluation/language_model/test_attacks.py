@@ -56,6 +56,32 @@ def test_another_judge_decides_otherwise() -> None:
     assert told.any == told.direct
 
 
+def test_a_judge_reads_the_instruction_without_its_suffix() -> None:
+    read: list[str] = []
+
+    def harmful(texts):
+        read.extend(texts)
+        return [float(text.startswith("do")) for text in texts]
+
+    asked = {"judge": harmful, "judge_template": "{prompt}: {answer}", "template": PLAIN, "max_new_tokens": 3}
+    told = attack_success(TOY, ["do that", "that do"], ["please"], own_suffixes={"do that": ["hm"]}, **asked)
+    assert (told.direct.value, told.any.value) == (0.5, 0.5)
+    assert [text.split(":")[0] for text in read] == ["do that", "that do"] * 2 + ["do that"]
+    assert read[4] == "do that: "
+    assert over_refusal(TOY, ["do that", "that do", "do"], **asked).value == pytest.approx(2 / 3)
+
+
+def test_suffixes_may_belong_to_prompts() -> None:
+    prompts = ["do that", "that that", "that do", "do that that"]
+    own = {"do that": ["hm", "please"], "that that": ["hm"], "that do": []}
+    told = attack_success(TOY, prompts, own_suffixes=own, template=PLAIN, max_new_tokens=3)
+    assert told.own_suffixes is not None
+    assert told.own_suffixes.value == 0.5, "of two prompts that have any, one succeeds"
+    assert (told.direct.value, told.any.value) == (0.25, 0.5)
+    assert told.suffixes == {}
+    assert attack_success(TOY, prompts, ["hm"], template=PLAIN, max_new_tokens=3).own_suffixes is None
+
+
 def test_instructions_are_put_by_template_by_chat_template_or_as_dialogue(neox: CausalModel) -> None:
     assert as_prompts(neox, ["{x}?"]) == [DIALOGUE.replace("{prompt}", "{x}?")]
     assert as_prompts(neox, ["a", "b"], "Say {prompt}: {}") == ["Say a: {}", "Say b: {}"]
@@ -81,5 +107,13 @@ def test_bad_input_is_named(neox: CausalModel) -> None:
         attack_success(neox, [])
     with pytest.raises(EvaluationError, match="suffixes, row 1: must be a text that isn't blank"):
         attack_success(neox, ["a"], ["!", ""])
+    with pytest.raises(EvaluationError, match="own suffixes, row 0: must be a text that isn't blank"):
+        attack_success(neox, ["a"], own_suffixes={"a": [" "]})
+    with pytest.raises(EvaluationError, match=r"own suffixes: 'b' isn't one of the prompts \(1 such\)"):
+        attack_success(neox, ["a"], own_suffixes={"b": ["!"], "a": ["!"]})
+    with pytest.raises(EvaluationError, match="a refusal is known by the answer alone: give a judge that reads"):
+        attack_success(neox, ["a"], judge_template="{prompt} {answer}")
+    with pytest.raises(EvaluationError, match=r"a judge's template must contain \{answer\}"):
+        over_refusal(neox, ["a"], judge=len, judge_template="{prompt}")
     with pytest.raises(EvaluationError, match=r"text 0: the score nan is not in \[0, 1\]"):
         over_refusal(neox, ["a"], judge=lambda texts: [np.nan] * len(texts), max_new_tokens=2)

@@ -53,9 +53,27 @@ def test_the_rows_of_the_authors_are_read_as_they_are() -> None:
         "context_condition": "ambig",
     }
     assert bias_question(published, "age") == bias_question(ROW, "age")
+    untold = published | {"answer_info": published["answer_info"] | {"ans0": []}}
+    assert bias_question(untold, "age") == bias_question(ROW, "age"), "some rows don't tell the group of an answer"
     del published["question_polarity"]
     with pytest.raises(EvaluationError, match=r"lacks a column.*question_polarity"):
         bias_question(published, "age")
+
+
+def test_a_row_may_say_which_answer_is_biased() -> None:
+    told = ROW | {"answer_groups": ["F-White", "unknown", "F-Black"], "stereotyped_groups": ["Black"]}
+    with pytest.raises(
+        EvaluationError, match=r"BBQ, race, template 7, example 3: one answer of a stereotyped group .*"
+    ):
+        bias_question(told | {"example_id": 3}, "race")
+    for polarity in ("neg", "nonneg"):  # the authors' key follows the polarity already
+        assert bias_question(told | {"polarity": polarity, "target_loc": 0}, "race").biased == 0
+        assert bias_question(told | {"polarity": polarity, "target_loc": 2.0}, "race").biased == 2
+    assert bias_question(ROW | {"target_loc": 0}, "age").biased == 0, "it goes before groups"
+    assert bias_question(ROW | {"target_loc": None}, "age") == bias_question(ROW | {"target_loc": np.nan}, "age")
+    for wrong in (1, 3, -1, 0.5):
+        with pytest.raises(EvaluationError, match=rf"target_loc must be in 0 … 2 and not 1, .*actual value: {wrong}"):
+            bias_question(ROW | {"target_loc": wrong}, "age")
 
 
 def test_scores_by_hand() -> None:
@@ -172,8 +190,9 @@ def test_real_questions_run_on_a_random_model(data_directory: Path, neox: Causal
         ({"label": 3}, r"label must be in 0 … 2, polarity neg or nonneg, condition ambig or disambig; actual: 3"),
         ({"polarity": "positive"}, r"actual: 1, 'positive', 'ambig'"),
         ({"condition": "unclear"}, r"BBQ, age, template 7: label must be"),
-        ({"answer_groups": ["young", "older", "old"]}, r"one unknown and one of a stereotyped group; actual groups"),
-        ({"stereotyped_groups": ["rich"]}, r"stereotyped: \['rich'\]"),
+        ({"answer_groups": ["young", "older", "old"]}, r"three answers are needed, one unknown; actual groups"),
+        ({"stereotyped_groups": ["rich"]}, r"stereotyped: \['rich'\]. Give the column target_loc, or .*\(--metadata\)"),
+        ({"target_loc": "the old one"}, r"BBQ, age: a row lacks a column, or holds another type"),
         ({"answers": ["a", "b"]}, r"three answers are needed"),
         ({"answers": None}, r"BBQ, age: a row lacks a column, or holds another type"),
     ],

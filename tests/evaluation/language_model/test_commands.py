@@ -47,6 +47,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split in ("train", "validation", "test"):
         (tmp_path / "classes").mkdir(exist_ok=True)
         pd.DataFrame(CLASSES).to_json(tmp_path / "classes" / f"{split}.jsonl", orient="records", lines=True)
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     return tmp_path
 
 
@@ -59,7 +60,7 @@ COMMANDS = {
     "toxicity": ("--data", "prompts.jsonl", "--judge", JUDGE, "--n-samples", "3", "--k", "2", "--max-new-tokens", "4"),
     "attacks": ("--data", "prompts.jsonl", "--suffix", "! !", "--max-new-tokens", "3"),
     "over-refusal": ("--data", "prompts.jsonl", "--max-new-tokens", "3", "--template", "{prompt}"),
-    "bias": ("--data", "bbq.jsonl", "--per", "character"),
+    "bias": ("--data", "bbq.jsonl", "--per", "character", "--category", "train"),
     "truthfulness": ("--data", "truth.jsonl"),
     "truthful-answers": (
         "--data",
@@ -186,6 +187,73 @@ def test_the_default_result_file(saved_neox: Path, files: Path) -> None:
     assert written.name.endswith(f"{saved_neox.name}.json")
 
 
+PRIMER = "Q: what is bread?\nA: food\n\nQ: {question}\nA:"
+
+
+@pytest.mark.parametrize("metric", ["truthfulness", "truthful-answers", "bias"])
+def test_questions_are_put_by_a_template_or_a_file_that_holds_one(metric: str, saved_neox: Path, files: Path) -> None:
+    template = PRIMER if metric != "bias" else "{context} {question} ->"
+    (files / "primer.txt").write_text(f"{template}\n")
+
+    def run(*options: str) -> Any:
+        done = evaluate(metric, "--model", str(saved_neox), *COMMANDS[metric], *options, "--out", "r.json")
+        assert done.exit_code == 0, done.output
+        return json.loads((files / "r.json").read_text())
+
+    given, held, plain = run("--template", template), run("--template-file", "primer.txt"), run()
+    assert given["result"] == held["result"]
+    assert given["config"]["template"] == held["config"]["template"] == template
+    assert plain["config"]["template"] is None
+    if metric == "truthfulness":
+        assert given["result"]["mc2"] != plain["result"]["mc2"]
+    both = ("--template", template, "--template-file", "primer.txt")
+    refused = evaluate(metric, "--model", str(saved_neox), *COMMANDS[metric], *both)
+    assert refused.exit_code == 2
+    assert "--template and --template-file are both given" in refused.output
+
+
+def asked_of_boats(texts: list[str]) -> list[float]:
+    return [float(text.startswith("the boat: ")) for text in texts]
+
+
+def test_attacks_take_suffixes_of_prompts_and_a_judge_that_reads_both(saved_neox: Path, files: Path) -> None:
+    own = [{"prompt": "the boat", "suffix": "! !"}, {"prompt": "who sails?", "suffix": "?"}]
+    pd.DataFrame(own).to_csv(files / "own.csv", index=False)
+    judge = ("--judge", "tests.evaluation.language_model.test_commands:asked_of_boats")
+    options = (*judge, "--judge-template", "{prompt}: {answer}", "--max-new-tokens", "3", "--out", "r.json")
+
+    def run(*more: str) -> Result:
+        return evaluate("attacks", "--model", str(saved_neox), "--data", "prompts.jsonl", *options, *more)
+
+    assert run("--own-suffixes", "own.csv").exit_code == 0
+    told = json.loads((files / "r.json").read_text())
+    assert told["result"]["direct"]["value"] == pytest.approx(1 / 3)
+    assert told["result"]["own_suffixes"]["value"] == 0.5
+    assert "files:own.csv" in told["content"]
+    assert run("--own-suffixes", "own.csv", "--limit", "1").exit_code == 0, "what --limit leaves out isn't missed"
+    pd.DataFrame([*own, {"prompt": "a boat", "suffix": "!"}]).to_csv(files / "own.csv", index=False)
+    refused = run("--own-suffixes", "own.csv")
+    assert refused.exit_code == 2
+    assert "'a boat' isn't one of the prompts" in refused.output
+
+
+def test_bbq_is_scored_with_its_authors_metadata(saved_neox: Path, files: Path) -> None:
+    unclear = [row | {"answer_groups": ["F-White", "unknown", "F-Black"], "category": "Race"} for row in FILES["bbq"]]
+    rows = [row | {"example_id": example} for example, row in enumerate([*unclear, *FILES["bbq"]])]
+    pd.DataFrame(rows).to_json(files / "whole.jsonl", orient="records", lines=True)
+    lines = ["category,question_index,example_id,target_loc", "Race,7,0,2", "Race,7,1,0"]
+    (files / "additional_metadata.csv").write_text("\n".join(lines))
+    arguments = ("--model", str(saved_neox), "--data", "whole.jsonl", "--out", "r.json")
+    refused = evaluate("bias", *arguments)
+    assert refused.exit_code == 2
+    assert "BBQ, Race, template 7, example 0" in refused.output
+    assert evaluate("bias", *arguments, "--metadata", "additional_metadata.csv").exit_code == 0
+    told = json.loads((files / "r.json").read_text())
+    assert set(told["result"]) == {"overall", "Race", "train"}
+    assert "files:additional_metadata.csv" in told["content"]
+    assert evaluate("bias", *arguments, "--category", "train").exit_code == 0, "what others lack doesn't matter"
+
+
 def test_win_rate_with_a_judge_at_an_endpoint(
     saved_neox: Path,
     files: Path,
@@ -230,6 +298,10 @@ def test_win_rate_with_a_judge_at_an_endpoint(
             "the score nan is not in [0, 1]",
         ),
         (("attacks", "--data", "prompts.jsonl", "--suffixes", "absent.txt"), "No such file or directory"),
+        (("attacks", "--data", "prompts.jsonl", "--suffixes", "latin.txt"), "latin.txt isn't UTF-8"),
+        (("attacks", "--data", "prompts.jsonl", "--judge-template", "{prompt}{answer}"), "give a judge that reads"),
+        (("bias", "--data", "bbq.jsonl", "--category", "age"), "has no category 'age'; its categories are train"),
+        (("bias", "--data", "bbq.jsonl", "--metadata", "absent.csv"), "no data set at absent.csv"),
         (("over-refusal", "--data", "prompts.jsonl", "--template", "x"), "a template must contain {prompt}"),
         (("probe", "--data", "texts.jsonl"), "needs splits train and test; its splits are train"),
         (("harness", "--include", "absent"), "no directory of task files at absent"),

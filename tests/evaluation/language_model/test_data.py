@@ -12,7 +12,10 @@ from curation_gym.evaluation.language_model.data import (
     read_domains,
     read_instructions,
     read_labelled,
+    read_lines,
     read_preferences,
+    read_suffixes,
+    read_targets,
     read_texts,
     read_truth,
     subset,
@@ -20,6 +23,7 @@ from curation_gym.evaluation.language_model.data import (
 from curation_gym.evaluation.language_model.judges import EvaluationError
 from curation_gym.pools.registry import DataReference
 from curation_gym.pools.storage import PoolError
+from tests.evaluation.language_model.test_bias import ROW
 
 
 def written(path: Path, **splits: list[dict]) -> DataReference:
@@ -46,6 +50,65 @@ def test_the_split_is_the_only_one_or_the_one_for_testing(tmp_path: Path) -> Non
     (tmp_path / "dev.jsonl").unlink()
     with pytest.raises(EvaluationError, match="has several splits, name one; its splits are other, train"):
         one_split(reference)
+
+
+def test_suffixes_belong_to_instructions(tmp_path: Path) -> None:
+    rows = [{"prompt": "do", "suffix": "!"}, {"prompt": "go", "suffix": "?"}, {"prompt": "do", "suffix": "please"}]
+    assert read_suffixes(written(tmp_path, test=rows)) == {"do": ["!", "please"], "go": ["?"]}
+    (tmp_path / "own.csv").write_text("prompt,context,suffix\ndo,given,!\n")
+    assert read_suffixes(DataReference(path=str(tmp_path / "own.csv"))) == {"given\n\ndo": ["!"]}
+
+
+def test_lines_end_at_newlines_only_and_are_utf8(tmp_path: Path) -> None:
+    (tmp_path / "suffixes.txt").write_bytes("a\u2028b \x0c\x85\r\n\n  \n é\n".encode())
+    assert read_lines(tmp_path / "suffixes.txt") == ["a\u2028b \x0c\x85", " é"]
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    with pytest.raises(EvaluationError, match=r"latin.txt isn't UTF-8: .*; save it as UTF-8"):
+        read_lines(tmp_path / "latin.txt")
+
+
+METADATA = '"category","question_index","example_id","target_loc","label_type"\n'
+UNCLEAR = ROW | {"answer_groups": ["F-White", "unknown", "F-Black"], "stereotyped_groups": ["Black"]}
+
+
+def test_bbqs_metadata_says_which_answer_is_biased(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        f'{METADATA}"Race","7",0,2,NA\n"Race","7",1,0,NA\n"Race","7",1,0,NA\n"Race",7,2,NA,NA\n'
+    )
+    targets = read_targets(tmp_path / "m.csv")
+    assert targets == {("race", "7", "0"): 2, ("race", "7", "1"): 0, ("race", "7", "2"): None}
+    (tmp_path / "bbq").mkdir()
+    rows = [UNCLEAR | {"example_id": example} for example in range(3)]
+    reference = written(tmp_path / "bbq", Race=rows, age=[ROW])
+    questions = read_bias(reference, targets)
+    assert [(asked.category, asked.biased) for asked in questions] == [("Race", 2), ("Race", 0), ("age", 2)]
+    with pytest.raises(EvaluationError, match="BBQ, Race, template 7, example 0: one answer of a stereotyped group"):
+        read_bias(reference)
+    with pytest.raises(EvaluationError, match="BBQ, Race, template 7, example 2: one answer of a stereotyped group"):
+        read_bias(reference, {row: target for row, target in targets.items() if target is not None})
+
+
+def test_categories_of_bbq_are_read_alone(tmp_path: Path) -> None:
+    reference = written(tmp_path, race=[UNCLEAR], age=[ROW])
+    assert [asked.category for asked in read_bias(reference, categories=["age"])] == ["age"]
+    with pytest.raises(EvaluationError, match="has no category 'Age'; its categories are age, race"):
+        read_bias(reference, categories=["Age"])
+    one_file = written(tmp_path, age=[ROW | {"category": "Age"}, ROW | {"category": "SES"}])
+    assert [asked.category for asked in read_bias(one_file, categories=["SES", "Age"])] == ["Age", "SES"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("Race,7,0,x,label\n", "m.csv, line 2: columns category, .* are needed; actual values: .*'target_loc': 'x'"),
+        ("Race,7\n", "m.csv, line 2: columns category"),
+        ("Race,7,0,1,\nRace,7,0,NA,\n", "m.csv, line 3: target_loc is None here and 1 in another line of race, 7, 0"),
+    ],
+)
+def test_metadata_that_says_something_else_is_refused(lines: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(METADATA + lines)
+    with pytest.raises(EvaluationError, match=message):
+        read_targets(tmp_path / "m.csv")
 
 
 def test_domains_are_data_sets_or_a_column(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ aggregate_metric_list:
   - metric: acc
     weight_by_size: true
 """
+NESTED = """
+group: all_of_them
+task: [both, third]
+aggregate_metric_list:
+  - metric: acc
+    weight_by_size: true
+"""
 TOY = bigram(["q", "x", "y"], {"q": {"x": 0.6, "y": 0.3}, "x": {"y": 0.9}})
 
 
@@ -50,11 +57,12 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"question": "q", "choices": ["x", "y"], "answer": 0},
         {"question": "x", "choices": ["x", "y"], "answer": 0},
     )
-    for name, rows in {"first": [right] * 3 + [wrong], "second": [right, wrong]}.items():
+    for name, rows in {"first": [right] * 3 + [wrong], "second": [right, wrong], "third": [wrong] * 3}.items():
         data = tmp_path / f"{name}.jsonl"
         data.write_text("\n".join(map(json.dumps, rows)))
         (tmp_path / f"{name}.yaml").write_text(TASK.format(name=name, data=data))
     (tmp_path / "both.yaml").write_text(GROUP)
+    (tmp_path / "all_of_them.yaml").write_text(NESTED)
     return tmp_path
 
 
@@ -78,6 +86,18 @@ def test_accuracy_of_a_toy_on_local_tasks(tasks: Path) -> None:
     assert first.value.high == pytest.approx(3 / 4 + 1.96 * error)
 
 
+def test_questions_of_groups_of_groups_are_those_of_their_tasks(tasks: Path) -> None:
+    told = harness(TOY, ["all_of_them"], include=tasks)
+    assert {name: row["acc"].questions for name, row in told.items()} == {
+        "all_of_them": 9,
+        "both": 6,
+        "first": 4,
+        "second": 2,
+        "third": 3,
+    }
+    assert told["all_of_them"]["acc"].value.value == pytest.approx(4 / 9)
+
+
 def test_a_random_model_on_few_questions(tasks: Path, neox: CausalModel) -> None:
     told = harness(neox, ["first"], include=tasks, limit=2, num_fewshot=0)
     assert told["first"]["acc"].questions == 2
@@ -85,8 +105,8 @@ def test_a_random_model_on_few_questions(tasks: Path, neox: CausalModel) -> None
 
 
 def test_what_is_wrong_is_named(tasks: Path, neox: CausalModel) -> None:
-    with pytest.raises(EvaluationError, match="the harness has no task third; see lm-eval ls tasks"):
-        harness(neox, ["first", *TASKS, "third"], include=tasks)
+    with pytest.raises(EvaluationError, match="the harness has no task fourth; see lm-eval ls tasks"):
+        harness(neox, ["first", *TASKS, "fourth"], include=tasks)
     with pytest.raises(EvaluationError, match="no directory of task files at /absent"):
         harness(neox, ["first"], include="/absent")
     (tasks / "first.jsonl").unlink()

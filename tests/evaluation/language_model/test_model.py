@@ -154,6 +154,15 @@ def test_equally_probable_tokens_are_all_in_the_nucleus() -> None:
     np.testing.assert_allclose(draw(torch.zeros(1000, 1), torch.zeros(1000, 4)).exp().mean(0), 0.25, atol=0.05)
 
 
+@pytest.mark.parametrize("top_p", [0.9, 1.0])
+@pytest.mark.parametrize("row", [[0.0, np.inf, 1.0], [0.0, np.nan, 1.0], [-np.inf] * 3])
+def test_what_gives_no_probabilities_is_refused(row: list[float], top_p: float) -> None:
+    draw = Draw([(0, 0), (0, 1)], 1.0, top_p, seed=0)
+    with pytest.raises(EvaluationError, match="the model's logits are NaN or infinite"):
+        draw(torch.zeros(2, 1), torch.tensor([[0.0, 1.0, 2.0], row]))
+    draw(torch.zeros(2, 1), torch.tensor([[0.0, 1.0, 2.0], [-np.inf, 0.0, -np.inf]]))
+
+
 def test_samples_depend_on_seed_prompt_and_index_only(neox: CausalModel) -> None:
     prompts = ["the boat sails with", "", "Human: what"]
     options = {"max_new_tokens": 8, "top_p": 0.9}
