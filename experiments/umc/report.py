@@ -155,21 +155,19 @@ class ScenarioResults:
 
     def last(self, metric: str) -> dict[str, NDArray[np.float64]]:
         """Strategy → the last value of a metric, per judged seed that has it; without strategies that lack one."""
-        return self._per_seed(self._in_order(metric).last())
+        found = self._in_order(metric).last().unstack("seed")
+        seeds = [seed for seed in self.judged if seed in found]
+        kept = found.reindex(index=self.strategies, columns=seeds).dropna()
+        return {str(policy): row.to_numpy() for policy, row in kept.iterrows() if seeds}
 
-    def at(self, metric: str, share: float) -> dict[str, NDArray[np.float64]]:
-        """Likewise, the first value since that share of the budget is spent."""
-        return self._per_seed(self._in_order(metric, share * self.budget).first())
+    def at(self, metric: str, share: float) -> dict[str, float]:
+        """Strategy → mean over seeds of the first value since that share of the budget is spent, where all have it."""
+        found = self._in_order(metric, share * self.budget).first().unstack("seed")
+        return found.reindex(index=self.strategies, columns=self.judged).dropna().mean(axis=1).to_dict()
 
     def _in_order(self, metric: str, since: float = 0.0) -> Any:
         rows = self._rows[(self._rows["metric"] == metric) & (self._rows["step"] >= since)]
         return rows.sort_values("step", kind="stable").groupby(["policy", "seed"])["value"]
-
-    def _per_seed(self, values: "pd.Series[float]") -> dict[str, NDArray[np.float64]]:
-        found = values.unstack("seed")
-        seeds = [seed for seed in self.judged if seed in found]
-        kept = found.reindex(index=self.strategies, columns=seeds).dropna()
-        return {str(policy): row.to_numpy() for policy, row in kept.iterrows() if seeds}
 
     def metrics(self, prefix: str) -> list[str]:
         """Names of the metrics that begin with ``prefix``."""
@@ -230,16 +228,9 @@ def quality(r: ScenarioResults) -> pd.DataFrame:
 def on_the_way(r: ScenarioResults) -> pd.DataFrame:
     """A row per strategy: means over seeds when a part of the budget is spent."""
     metrics = {"macro_f1": "macro F1", "auc": "AUC", "worst_domain_accuracy": "worst domain"}
-    found = {
-        f"{title} at {share:.0%}": r.at(metric, share)
-        for metric, title in metrics.items()
-        for share in CHECKPOINTS[:-1]
-    }
+    found = {f"{metrics[m]} at {share:.0%}": r.at(m, share) for m in metrics for share in CHECKPOINTS[:-1]}
     return pd.DataFrame(
-        [
-            {"strategy": s, **{t: f"{v[s].mean():.3f}" if s in v else "–" for t, v in found.items() if v}}
-            for s in r.strategies
-        ]
+        [{"strategy": s, **{t: f"{v[s]:.3f}" if s in v else "–" for t, v in found.items() if v}} for s in r.strategies]
     )
 
 

@@ -439,10 +439,8 @@ def test_a_domain_has_what_was_bought_there() -> None:
 
 def test_what_was_measured_on_the_way_is_told() -> None:
     rows = [("umc", "s", "env", "umc", seed, "test_accuracy", 100.0, 0.5) for seed in (1, 2)]
-    for seed in (1, 2):
-        rows += [
-            ("umc", "s", "env", "umc", seed, "macro_f1", at, v + seed / 10) for at, v in [(12.0, 0.1), (30.0, 0.4)]
-        ]
+    for step, value in ((12.0, 0.1), (30.0, 0.4)):
+        rows += [("umc", "s", "env", "umc", seed, "macro_f1", step, value + seed / 10) for seed in (1, 2)]
     rows += [("umc", "s", "env", "umc", 1, "macro_f1", 50.0, 0.6)]
     r = ScenarioResults(pd.DataFrame(rows, columns=COLUMNS), judged=[1, 2], picking=[], budget=100)
     (row,) = experiments.umc.report.on_the_way(r).to_dict("records")
