@@ -19,16 +19,14 @@ EPISODE: dict[str, Any] = {
 }
 """Of training and tuning, begun at the base model."""
 JUDGED: dict[str, Any] = {
-    "horizon": 1280,
-    "budget": 400_000,
+    "horizon": 960,
+    "budget": 300_000,
     "fine_tuning": {"learning_rate": 0.001},
-    "refinement": {"size": 16},
-    "probes": {"prompts": 32, "pairs": 16},  # twenty times an episode, where they only tell how the model is doing
+    "refinement": {"size": 21},
+    "probes": {"prompts": 32, "pairs": 16},  # fifteen times an episode, where they only tell how the model is doing
 }
-"""Of what is judged: nearly all of the corpus is shown once, less than half of its tokens is paid for. People look at
-1,280 texts at most, the same ones as in an episode of training."""
-SHORTER: dict[str, dict[str, Any]] = {"without_tweets": {"horizon": 960, "budget": 300_000}}
-"""Of what is judged, where the corpus is shorter."""
+"""Of what is judged: most of the corpus is shown once, all of it but a few chunks without tweets, and less than half of
+those tokens is paid for. People look at about 1,280 texts, the same ones as in an episode of training."""
 
 
 def judged_seeds(n: int) -> list[int]:
@@ -49,7 +47,7 @@ def scenario_of(corpus: str, config: str = SCENARIO, quick: bool = False) -> Sce
     if corpus not in CORPORA:
         raise ConfigError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
     scenario = load_scenario(config)
-    whole = {} if quick else JUDGED | SHORTER.get(corpus, {})
+    whole = {} if quick else JUDGED
     packaged = load_scenario(SCENARIO)
     kwargs, evaluation = merged(packaged.kwargs, EPISODE), merged(packaged.overrides.evaluation, whole)
     if scenario != packaged:
