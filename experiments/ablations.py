@@ -28,6 +28,7 @@ from experiments.harness import options
 from experiments.harness.policies import POLICIES
 from experiments.harness.report import Report, shown
 from experiments.harness.study import Study, StudyError
+from experiments.harness.tracking import log_results
 from experiments.harness.units import Entrant, train
 
 SEEDS, QUICK_SEEDS = 3, 2
@@ -84,6 +85,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Change a part, train, judge."""
     with options.exits():
@@ -121,6 +123,8 @@ def main(
         status = study.finish(results)
         report = Report("Ablations", __doc__)
         say(f"report: {_add_tables(report, CorpusResults(results)).write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

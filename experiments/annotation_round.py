@@ -24,6 +24,7 @@ from curation_gym.pools import Pool
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import log_results
 from experiments.umc.strategies import STRATEGIES
 
 N, DIMENSION, CLASSES, MEMBERS, LABELS, C = 15_000, 384, 150, 5, 3_000, 10.0
@@ -35,6 +36,7 @@ COLUMNS = ("iterations at most", "classes", "seconds a round", "test accuracy", 
 def main(
     out: options.Out = None,
     quick: options.Quick = False,
+    track: options.Track = False,
     max_iter: Annotated[list[int] | None, typer.Option(min=1, help="Iterations of a fit; repeatable.")] = None,
 ) -> None:
     """Measure and compare."""
@@ -59,6 +61,8 @@ def main(
         print_table(pd.DataFrame(lines))
         report = Report("A round of annotation", __doc__)
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -30,6 +30,7 @@ from experiments.dynacure.scenario import SCENARIO, judged_seeds, scenario_of
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import log_results
 
 SEEDS, QUICK_SEEDS = 3, 2
 POINT = "by hand"
@@ -84,6 +85,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Select by hand, fine-tune, judge."""
     with options.exits():
@@ -121,6 +123,8 @@ def main(
         else:
             report.add_text("Nothing has been judged yet.")
         say(f"report: {report.write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -61,6 +61,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Rank what the static filter was shown, and count the clean texts that are left out."""
     with options.exits():
@@ -73,7 +74,7 @@ def main(
             for seed in judged_on:
                 contests[f"{scenario.name} {seed}"] = Contest(scenario, static, ours, seed)
         own.run(contest, contests, jobs=jobs, title="false positives")
-        status = curated.close(own, "Whose clean text is left out", __doc__, _add_corpus)
+        status = curated.close(own, "Whose clean text is left out", __doc__, _add_corpus, track=track)
     raise typer.Exit(status)
 
 

@@ -26,6 +26,7 @@ from experiments.dynacure.corpora import JUDGE
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import log_results
 
 THE_JUDGE = "judge"
 SOURCES = {
@@ -112,6 +113,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Train, measure and compare."""
     with options.exits():
@@ -144,6 +146,8 @@ def main(
                 f"Expected calibration error of the judge in cross-validation on its training texts: {error:.3f}."
             )
         say(f"report: {report.write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -30,6 +30,7 @@ from experiments.dynacure.scenario import SCENARIO, scenario_of
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import log_results
 
 PLAIN, TRAINER, OFF, DEFAULT = "plain loop", "Trainer", "environment, probes off", "environment, default probes"
 REPEATS, QUICK_REPEATS, QUICK_BUDGET = 9, 2, 6_000
@@ -134,6 +135,7 @@ def main(
     corpus: Annotated[str | None, typer.Option(help="Of experiments.dynacure; by default documentation.")] = None,
     out: options.Out = None,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Measure and compare."""
     with options.exits():
@@ -164,6 +166,8 @@ def main(
         report = Report("Language-model loop", __doc__)
         report.add_table(pd.DataFrame(lines), f"{tokens:,} tokens, {study.manifest['config']['threads']} threads.")
         say(f"report: {report.write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -28,6 +28,7 @@ from experiments.harness.publishing import RESULTS, place_page, require_whole
 from experiments.harness.publishing import publish as put
 from experiments.harness.report import Report, shown
 from experiments.harness.study import MASTER, Study, StudyError, tidy
+from experiments.harness.tracking import log_results
 from experiments.umc.campaign import pulls
 from experiments.umc.strategies import whole_pool
 
@@ -231,6 +232,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Compare uncertainty measures; each pool is a study of its own."""
     with options.exits():
@@ -265,6 +267,8 @@ def main(
             failed = study.finish(results)
             status |= failed
             say(f"report: {page_of(results).write(study.out)}")
+            if track:
+                log_results(study)
             if publish and not failed:
                 put(study.out, f"{PUBLISHED}{found.name}")
                 draw(RESULTS)

@@ -57,6 +57,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Change the definition of safe in the middle, and watch."""
     with options.exits():
@@ -90,7 +91,7 @@ def main(
             for policy, seed in product(policies[scenario.name], judged_on):
                 runs[f"{scenario.name} {policy.name} {seed}"] = Redefined(_redefined(scenario), policy, seed)
         own.run(redefined_run, runs, jobs=jobs, title="redefinition")
-        status = curated.close(own, "A new definition of safe", __doc__, _add_corpus)
+        status = curated.close(own, "A new definition of safe", __doc__, _add_corpus, track=track)
     raise typer.Exit(status)
 
 

@@ -22,6 +22,7 @@ from curation_gym.envs.sb3 import SB3VecEnv
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import log_results
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "coverage 32×(32+5)": ("CurationGym/CoverageSelection-v0", {}),
@@ -105,6 +106,7 @@ def main(
     num_envs: Annotated[int, typer.Option(min=1, help="Environments at once.")] = 64,
     out: options.Out = None,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Measure and compare."""
     with options.exits():
@@ -140,6 +142,8 @@ def main(
         print_table(pd.DataFrame(lines), f"{num_envs} environments")
         report = Report("Throughput", __doc__)
         say(f"report: {report.add_table(pd.DataFrame(lines)).write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -30,6 +30,7 @@ from experiments.acquisition.strategies import OURS, PEER, peers, shown_as
 from experiments.harness import options
 from experiments.harness.report import Report
 from experiments.harness.study import MASTER, Study
+from experiments.harness.tracking import log_results
 
 SIZES = [Size(10_000, 384, 50, 500, 10, 3, True), Size(200_000, 384, 150, 1_500, 30, 1, False)]
 QUICK_SIZES = [Size(1_000, 32, 10, 50, 10, 2, True), Size(5_000, 32, 20, 100, 30, 1, False)]
@@ -43,6 +44,7 @@ def main(
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     quick: options.Quick = False,
+    track: options.Track = False,
 ) -> None:
     """Measure and compare."""
     with options.exits():
@@ -95,6 +97,8 @@ def main(
             report.add_heading(title).add_table(table)
             print_table(table, title)
         say(f"report: {report.write(study.out)}")
+        if track:
+            log_results(study)
     raise typer.Exit(status)
 
 

@@ -16,6 +16,7 @@ from experiments.dynacure.results import MAIN_POINT
 from experiments.dynacure.tuning import WHOLE, ranked, weighted
 from experiments.harness.report import Report
 from experiments.harness.study import COLUMNS, Study, StudyError
+from experiments.harness.tracking import log_results
 from experiments.harness.units import Entrant
 
 AddCorpus = Callable[[Report, pd.DataFrame, str], object]
@@ -82,7 +83,7 @@ class Curated:
             **options,
         )
 
-    def close(self, study: Study, title: str, about: str | None, add_corpus: AddCorpus) -> int:
+    def close(self, study: Study, title: str, about: str | None, add_corpus: AddCorpus, *, track: bool) -> int:
         """Write results and report, corpus by corpus; returns the exit status.
 
         Args:
@@ -90,6 +91,7 @@ class Curated:
             title: of the report.
             about: the module's docstring.
             add_corpus: adds a corpus to the report, given its results and name.
+            track: whether results are logged to Weights & Biases, too.
         """
         results = study.results()
         status = study.finish(results)
@@ -98,6 +100,8 @@ class Curated:
             report.add_heading(scenario.name)
             add_corpus(report, results[results["scenario"] == scenario.name], scenario.name)
         say(f"report: {report.write(study.out)}")
+        if track:
+            log_results(study)
         return status
 
     def policies(self, scenario: Scenario, names: Sequence[str]) -> list[Found]:

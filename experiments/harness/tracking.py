@@ -12,6 +12,7 @@ from curation_gym.console import say
 from experiments.harness.study import Study
 
 PROJECT = "curation-gym"
+RESULTS = "results"
 
 
 class Tracker:
@@ -82,3 +83,9 @@ class Tracker:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.finish(exit_code=0 if kind is None else 1)
+
+
+def log_results(study: Study) -> None:
+    """Log the rows of a finished study as a table."""
+    with Tracker.of(study, group=study.name) as tracker:
+        tracker.log_table("results", pd.read_parquet(study.out / "results.parquet"))

@@ -1,3 +1,4 @@
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +7,8 @@ import pandas as pd
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
-from experiments.harness.tracking import Tracker
+from experiments.harness.study import Study, tidy
+from experiments.harness.tracking import Tracker, log_results
 
 BLOCK = 32 * 1024
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -66,6 +68,18 @@ def test_an_offline_run_holds_the_learning_curve(tmp_path: Path, monkeypatch: py
     assert axes["*"] == "global_step"
     assert config["learning_rate"] == "0.1"
     assert list(file.parent.glob("files/media/table/headline*.json"))
+
+
+def test_the_results_of_a_study_are_logged_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    study = Study("mine", {}, label="a", seeds=[0], step_unit={"pool": "labels"}, out=tmp_path / "out")
+    rows = [tidy("pool", "env", policy, seed, "area", 10, 0.5) for policy in ("one", "other") for seed in (0, 1)]
+    assert study.finish(pd.DataFrame(rows).assign(study="mine")) == 0
+    log_results(study)
+    [table] = (tmp_path / "out" / "wandb").glob("offline-run-*/files/media/table/results*.json")
+    told = json.loads(table.read_text(encoding="utf-8"))
+    assert told["columns"][:2] == ["study", "scenario"]
+    assert len(told["data"]) == 4
 
 
 def test_without_a_key_the_run_is_offline_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
