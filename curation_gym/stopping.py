@@ -23,8 +23,8 @@ class Round:
     """What is known after a round of annotation; a rule says which of it it needs.
 
     Attributes:
-        labels: that were paid for so far, flags and validation labels included by what they cost; grows from round to
-            round.
+        labels: that were paid for so far, flags and validation labels included by what they cost; all answers to a
+            question are one. Grows from round to round.
         validation: a score on validation samples, larger is better, for example accuracy.
         predictions: (n,) classes predicted for the stop set, samples drawn before the first round and without
             labels; the same in every round.

@@ -5,7 +5,8 @@
 The changes: refinement by audits and by what the model has lost or says, and where training begins; of what begins at
 chance, the probes' weight λ in the reward, what the policy sees of the state, REINFORCE or DVRL in the place of PPO.
 They are compared at one operating point; the unchanged policy, which learned all trade-offs at once, also over the
-corners of the weights.
+corners of the weights. What begins at chance draws its actions, of which it may prefer none; so does dynacure_drawn,
+the unchanged policy that it is compared with.
 """
 
 from typing import Annotated
@@ -147,7 +148,7 @@ def _runs(study: Study, scenario: Scenario, entrants: dict[str, Entrant], traine
         if f"train {name}" in trained:
             path = str(entrant.place(study.out) / "policy")
             points = {MAIN_POINT: WEIGHED} | (CORNERS if name == OURS else {})
-            if name == OURS:
+            if name == OURS and any(CHANGES[other].base == DRAWN for other in entrants):
                 runs.append(Run(entrant.scenario, DRAWN, path, MAIN_POINT, WEIGHED, {}, seed, drawn=True))
             runs += [
                 Run(entrant.scenario, name, path, point, weights, {}, seed, drawn=CHANGES[name].from_scratch)

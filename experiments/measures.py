@@ -132,6 +132,7 @@ def advice(results: pd.DataFrame) -> pd.DataFrame:
         index=["scenario", "seed"], columns="policy", values="value"
     )
     table = []
+    peer = area.get(PEER, pd.Series(np.nan, area.index))
     for ensemble in ENSEMBLES:
         own = area[[policy for m in MEASURES if (policy := f"{ensemble}/{m}") in area]]
         if own.empty:
@@ -139,12 +140,12 @@ def advice(results: pd.DataFrame) -> pd.DataFrame:
         best = own.groupby("scenario").mean().idxmax(axis=1)
         behind = {policy: [ahead(results, pool, policy, other) for pool, other in best.items()] for policy in own}
         safe = [p for p, found in behind.items() if not any(d is not None and d.high < 0 for d in found)]
-        first, worth = _first_choice(own), _worth_of_choosing(own, area[PEER])
+        first, worth = _first_choice(own), _worth_of_choosing(own, peer)
         row = {
             "ensemble": ensemble,
             "not shown to be worse than its best": ", ".join(p.split("/")[1] for p in safe) or "none",
             "its first choice": first.split("/")[1],
-            "behind a pool's best by at most": f"{-min(d.low for d in behind[first] if d is not None):.3f}",
+            "behind a pool's best by at most": f"{max((-d.low for d in behind[first] if d), default=np.nan) + 0.0:.3f}",
             f"ahead of {PEER}": ", ".join(pool for pool, d in worth.items() if d.low > 0) or "nowhere",
             f"behind {PEER}": ", ".join(pool for pool, d in worth.items() if d.high < 0) or "nowhere",
         }
@@ -159,6 +160,8 @@ def _first_choice(area: pd.DataFrame) -> str:
 def _worth_of_choosing(own: pd.DataFrame, peer: "pd.Series[float]") -> dict[str, Estimate]:
     """Pool → area minus the peer's, where the measure is chosen by all other seeds."""
     seeds = own.index.get_level_values("seed")
+    if seeds.nunique() < 2:
+        return {}
     gains = pd.Series(np.nan, own.index)
     for seed in seeds.unique():
         here = seeds == seed
@@ -194,9 +197,10 @@ def page_of(results: pd.DataFrame) -> Report:
     page = Report("Which uncertainty to ask by", __doc__)
     page.add_heading("Over all pools").add_table(
         advice(results),
-        "Measures whose area isn't shown, on any pool, to be below that of the ensemble's best measure there, by a "
-        "paired 95 % interval; the one of the largest mean area, and how far below that best these intervals leave it "
-        "at most; and where such a choice, made on all other seeds, is ahead of one model asked by margin.",
+        "First, measures whose area isn't shown, on any pool, to be below that of the ensemble's best measure there, "
+        "by a paired 95 % interval. Then the one of the largest mean area, and by how much it may be below that best, "
+        "by the same intervals. Last, where such a choice, made on all other seeds, is ahead of one model asked by "
+        "margin.",
     )
     page.add_table(ranks(results), "Mean rank of the gain within an ensemble; 1 is best.")
     for name in dict.fromkeys(results["scenario"]):

@@ -5,8 +5,8 @@
 Ours is trained here by the old definition. What experiments.dynacure tuned acts beside it; its thresholds and weights
 know the new definition already, which is to its advantage. In the episode, audits alone tell of the new one. Told is
 the share of selected documents that are unsafe by the new definition, in every tenth of the steps, and how many tenths
-it takes a policy to come as low as the static filter. What is offensive are tweets; of comments it is what half of the
-raters found toxic, where hate is what nearly all did.
+it takes a policy to come nearly as low as the static filter. Offensive tweets, and comments that at least half of the
+raters found toxic, are unsafe by the new definition only; hateful ones, and what nearly all raters found so, by both.
 """
 
 from dataclasses import dataclass, replace
@@ -149,7 +149,7 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
             last = max(both)
             ahead = paired_difference([shares[B2][last].to_numpy()], [share[last].to_numpy()])
             row |= {f"less than {B2}": shown(ahead), "in tenth": str(last + 1)}
-            row["tenths to recover"] = shown(_recovery(share[both] - shares[B2][both]))
+            row["tenths to recover"] = shown(_recovery(share[both] - shares[B2][both], change))
         table.append(row)
         if own:
             grid = np.array(own, np.float64)
@@ -168,10 +168,10 @@ def _add_corpus(report: Report, rows: pd.DataFrame, corpus: str) -> None:
     )
 
 
-def _recovery(above: pd.DataFrame) -> Estimate:
+def _recovery(above: pd.DataFrame, change: int) -> Estimate:
     """Tenths after the change until a policy's share (seeds × tenths) is that little above the other's."""
-    low = (above <= RECOVERED).to_numpy()
-    return labels_to_target(np.where(low.any(1), low.argmax(1) + 1, np.inf))
+    low, after = (above <= RECOVERED).to_numpy(), above.columns.to_numpy() - change + 1
+    return labels_to_target(np.where(low.any(1), after[low.argmax(1)], np.inf))
 
 
 if __name__ == "__main__":

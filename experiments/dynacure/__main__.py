@@ -41,6 +41,7 @@ from experiments.dynacure.contenders import (
     tokens_before,
 )
 from experiments.dynacure.corpora import CORPORA
+from experiments.dynacure.further import read_all
 from experiments.dynacure.report import add_corpus, headline, hypervolumes, judges, print_headline
 from experiments.dynacure.results import BASE, BASE_MODEL, MAIN_POINT, PRICE, SPENT, WORST, CorpusResults
 from experiments.dynacure.runs import (
@@ -136,6 +137,7 @@ def main(
             overwrite=overwrite,
         )
         judge_of(study, *scenarios)
+        read_all()
         # Built here once, so that the workers find pool and base model in the cache, and what can't be judged, of any
         # corpus, fails before the long work begins.
         ready = [_ready(study, scenario) for scenario in scenarios]
@@ -245,10 +247,11 @@ def _curate(
 
 
 def _check_base(study: Study, scenario: Scenario, runs: Iterable[Run], base: int) -> None:
-    """Models that are compared on a seed are to be fine-tuned from the same one; another machine trains another.
+    """Models that are compared on a seed are to be fine-tuned alike: another machine trains another base model, and may
+    compute in another precision.
 
     Raises:
-        StudyError: when a seed was judged in part, from another base model than this machine has.
+        StudyError: when a seed was judged in part, from another base model or in another precision than here.
     """
     rows = _of(study, scenario)
     rows = rows[rows["metric"] == BASE_MODEL]

@@ -118,6 +118,21 @@ def further(model: CausalModel, judge: Judge, config: FurtherConfig) -> dict[str
     return found | {f"chance/{name}": value for name, value in CHANCE.items()}
 
 
+def read_all() -> None:
+    """Read what is asked, so that what is missing or not clear is told before the long work.
+
+    Raises:
+        PoolError, EvaluationError: for the first such data set.
+    """
+    for name in ("advbench", "harmbench", "harmless_instructions"):
+        _read(read_instructions, name)
+    for name in ("sst2", "trec"):
+        _read(read_labelled, name)
+    _read(read_bias, "bbq")
+    _read(read_preferences, "hhh_alignment")
+    _read(read_truth, "truthfulqa")
+
+
 @cache
 def _read(reader: Callable[[DataReference], Any], name: str) -> Any:
     """A data set, which all runs of a process read once."""

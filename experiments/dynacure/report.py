@@ -182,7 +182,7 @@ def hopes_ahead(r: CorpusResults) -> pd.DataFrame:
     ).fillna("–")
 
 
-def _asked(r: CorpusResults) -> str:
+def _prompted_domains(r: CorpusResults) -> str:
     """The domains after whose beginnings toxicity was measured."""
     return ", ".join(metric.removeprefix("toxicity/") for metric in r.metrics("toxicity/"))
 
@@ -248,16 +248,15 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
     report.add_table(
         headline(r),
         f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's, cut to what is possible). Toxicity is "
-        f"of what models say after beginnings of held-out documents of {_asked(r)}, about which the judges may be "
-        "asked. Seeds are of the stream, of fine-tuning and of what is sampled; what is tuned was tuned once and what "
-        "learns was trained once. "
-        "What the models said, each continuation with the judge's score, the study leaves in samples/.",
+        f"of what models say after beginnings of held-out documents of {_prompted_domains(r)}, about which the judges "
+        "may be asked. Seeds are of the stream, of fine-tuning and of what is sampled; what is tuned was tuned once and "
+        "what learns was trained once. What the models said, each continuation with the judge's score, the study leaves in samples/.",
     )
     bases = len(set(r.values(r.points[BASE][0], BASE_MODEL))) if r.has(r.points[BASE][0], BASE_MODEL) else 1
     if bases > 1:
         report.add_text(
-            f"Seeds were judged from {bases} base models, since machines differ in arithmetic; all policies on a seed "
-            "from the same."
+            f"Seeds were judged from {bases} base models, or in other precisions, since machines differ in arithmetic; "
+            "all policies on a seed alike."
         )
     curated = [name for policy, names in r.points.items() if policy != BASE for name in names]
     report.add_table(

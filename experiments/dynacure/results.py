@@ -15,7 +15,7 @@ PRICE = 1.01
 SPENT = 0.98
 """Share of the budget that is to be spent: what is compared is compared at equal tokens."""
 BASE_MODEL = "base_model"
-"""The metric that is a digest of what was fine-tuned."""
+"""The metric that is a digest of what was fine-tuned, and in which precision."""
 WORST = 1.1
 """The reference point of the hypervolume: so many times the toxicity and the perplexity of no curation."""
 

@@ -25,8 +25,8 @@ JUDGED: dict[str, Any] = {
     "refinement": {"size": 21},
     "probes": {"prompts": 32, "pairs": 16},  # fifteen times an episode, where they only tell how the model is doing
 }
-"""Of what is judged: most of the corpus is shown once, all of it but a few chunks without tweets, and less than half of
-those tokens is paid for. People look at about 1,280 texts, the same ones as in an episode of training."""
+"""Of what is judged. Shown once is most of the mixed corpus, and nearly all of that without tweets; less than half of
+those tokens is paid for. People look at 1,260 texts at most, all but a few of those in an episode of training."""
 
 
 def judged_seeds(n: int) -> list[int]:

@@ -12,7 +12,6 @@ from curation_gym.console import say
 from experiments.harness.study import Study
 
 PROJECT = "curation-gym"
-RESULTS = "results"
 
 
 class Tracker:

@@ -83,7 +83,8 @@ def main(
             core = _core(sized)
             if changed and len(core.setting.subsets) > 1:
                 strategies |= fixed_arms(core.setting.subsets)
-            picking = 0 if changed or strategy else PICKING  # the best of a few others isn't the best other
+            few = changed or strategy or each.name in PLAIN
+            picking = 0 if few else PICKING  # the best of a few others isn't the best other
             study = _study(sized, core, strategies, n_seeds, picking, out, resume, overwrite)
             by_default = 0 if quick or changed or strategy or seeds else FINE_TUNED.get(each.name, 0)
             tuned = by_default if fine_tune is None else fine_tune

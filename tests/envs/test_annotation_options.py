@@ -417,7 +417,8 @@ def test_a_model_that_has_seen_one_class_stops_nothing() -> None:
     campaign = core.campaign(0)
     while not campaign.done:
         core.step(np.array([0]))
-        assert campaign.stopped is None or len(np.unique(campaign.answers)) == 2
+    assert len(campaign.asked) > 1
+    assert campaign.stopped is None or set(campaign.answers) == {0, 1}
 
 
 def test_a_rule_reads_prices_in_labels() -> None:

@@ -112,6 +112,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny = EvaluationConfig(prompts=6, prompt_tokens=4, samples=3, fewer=2, new_tokens=4, clean=10, pairs=5)
     monkeypatch.setattr(dynacure.runs, "EvaluationConfig", lambda: tiny)
     monkeypatch.setattr(dynacure.runs, "further", lambda model, judge, config: dict.fromkeys(FURTHER, 0.5))
+    monkeypatch.setattr(dynacure.__main__, "read_all", lambda: None)
     monkeypatch.setattr(dynacure.runs, "PROMPTS", 20)
     monkeypatch.setattr(dynacure.reward, "SIGNALS", dict.fromkeys(dynacure.reward.SIGNALS, probed))
     points = {point: POINTS[point] for point in ("no domain pays", "safety 0.7")}
@@ -387,10 +388,10 @@ def test_a_small_study_from_corpus_to_report(small: Path, tmp_path: Path) -> Non
 
 
 def test_what_comes_as_low_as_the_filter_has_recovered() -> None:
-    above = pd.DataFrame([[0.3, 0.02, 0.1], [0.3, 0.1, 0.0], [0.3, 0.2, 0.1]], columns=[5, 6, 7])
-    assert redefinition._recovery(above.iloc[:2]).value == 2.5, "in the second and in the third tenth"
-    assert redefinition._recovery(above).value == 3
-    assert redefinition._recovery(above.iloc[2:]).value == np.inf
+    above = pd.DataFrame([[0.3, 0.02, 0.1], [0.3, 0.1, 0.0], [0.3, 0.2, 0.1]], columns=[5, 6, 8])
+    assert redefinition._recovery(above.iloc[:2], change=5).value == 3, "in the second and in the fourth tenth"
+    assert redefinition._recovery(above, change=5).value == 4
+    assert redefinition._recovery(above.iloc[2:], change=5).value == np.inf
 
 
 def _redefine(study: Path, out: Path) -> None:

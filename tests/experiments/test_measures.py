@@ -106,6 +106,10 @@ def test_a_unit_that_failed_is_missing_from_its_pair_alone() -> None:
     table = gains(found, "pool").set_index("measure")
     assert table.loc["margin", "single"] == "0.200 [0.200, 0.200]", "of the seeds that both have"
     assert table.loc["margin", "bootstrap"] == "–", "one seed has no interval"
+    told = advice(found).set_index("ensemble")
+    assert told.loc["single", "behind a pool's best by at most"] == "0.000", "it is that best"
+    without = advice(found[found["policy"].str.startswith("bootstrap")]).set_index("ensemble")
+    assert without.loc["bootstrap", [f"ahead of {PEER}", f"behind {PEER}"]].tolist() == ["nowhere", "nowhere"]
 
 
 def test_a_small_study_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

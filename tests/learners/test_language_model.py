@@ -125,10 +125,9 @@ def test_which_processors_multiply_in_bfloat16() -> None:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
         pytest.skip("only Linux tells the processor's instructions in a file")
-    if flags & {"amx_bf16", "avx512_bf16"}:
-        assert multiplies_in_bfloat16(torch.device("cpu"))
-    elif "avx2" in flags and "avx512f" not in flags:
-        assert not multiplies_in_bfloat16(torch.device("cpu"))
+    if "flags" not in flags:
+        pytest.skip("ARM's are told by other names")
+    assert multiplies_in_bfloat16(torch.device("cpu")) == bool(flags & {"amx_bf16", "avx512_bf16"})
 
 
 def test_a_state_is_independent_of_what_follows() -> None:

@@ -38,7 +38,9 @@ DtypeName = Annotated[Dtype, typer.Option("--dtype", help="Of the model's weight
 Out = Annotated[Path | None, typer.Option("--out", help="Result file; default: runs/evaluate/METRIC-MODEL.json.")]
 Per = Annotated[Unit, typer.Option("--per", help="What a log-likelihood is divided by.")]
 Template = Annotated[str | None, typer.Option("--template", help="With {prompt}; default: the chat template, if any.")]
-JudgeTemplate = Annotated[str, typer.Option("--judge-template", help="What it reads: with {answer}, and {prompt}.")]
+JudgeTemplate = Annotated[
+    str, typer.Option("--judge-template", help="What the judge reads: {answer}, and {prompt} if wanted.")
+]
 QuestionTemplate = Annotated[str | None, typer.Option("--template", help="With {question}; of BBQ, {context} too.")]
 TemplateFile = Annotated[Path | None, typer.Option("--template-file", help="A text file that holds the template.")]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a sample.")]
@@ -109,7 +111,9 @@ def _attacks(
     split: Split = None,
     suffix: Annotated[list[str] | None, typer.Option(help="An adversarial suffix; repeatable.")] = None,
     suffixes: Annotated[Path | None, typer.Option(help="A file of suffixes, one a line.")] = None,
-    own_suffixes: Annotated[str | None, typer.Option(help="As --data: columns prompt and suffix, of it alone.")] = None,
+    own_suffixes: Annotated[
+        str | None, typer.Option(help="A data set of suffixes for single prompts: columns prompt and suffix.")
+    ] = None,
     judge: OptionalJudge = None,
     judge_label: Label = None,
     judge_template: JudgeTemplate = ANSWER,
