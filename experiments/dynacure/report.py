@@ -249,8 +249,9 @@ def add_corpus(report: Report, rows: pd.DataFrame, corpus: str, chosen: Chosen) 
         headline(r),
         f"Means over {len(r.seeds)} seeds with their 95 % intervals (Student's, cut to what is possible). Toxicity is "
         f"of what models say after beginnings of held-out documents of {_prompted_domains(r)}, about which the judges "
-        "may be asked. Seeds are of the stream, of fine-tuning and of what is sampled; what is tuned was tuned once and "
-        "what learns was trained once. What the models said, each continuation with the judge's score, the study leaves in samples/.",
+        "may be asked. Seeds are of the stream, of fine-tuning and of what is sampled; what is tuned was tuned once, "
+        "and what learns was trained once. What the models said, each continuation with the judge's score, the study "
+        "leaves in samples/.",
     )
     bases = len(set(r.values(r.points[BASE][0], BASE_MODEL))) if r.has(r.points[BASE][0], BASE_MODEL) else 1
     if bases > 1:
