@@ -44,8 +44,11 @@ METHOD = (
     "means, a percentile bootstrap's of medians. A campaign also ends after twice as many pulls as full ones would "
     "take; where one did, less than all was spent. “uncertainty” is the entropy of a single model, "
     "“ensemble_uncertainty” the mean entropy of the ensemble's members, “disagreement” the entropy of their mean minus "
-    "that; “least_confidence” and what is by margin are of their mean. Nothing is tuned of any strategy but UMC; UMC "
-    "is told how the validation split is mixed, its rivals make no use of that."
+    "that; “least_confidence” and what is by margin are of their mean. “umc_as_written” is what was first proposed: of "
+    "what the members' mean entropy calls uncertain, clusters are found anew at each retraining, and UCB1 gives the "
+    "pull to one of them, paid by the fall of uncertainty, novelty and answers; a gain on validation labels, which "
+    "would have to be bought, isn't part of that. Nothing is tuned of any strategy but UMC; UMC is told how the "
+    "validation split is mixed, its rivals make no use of that."
 )
 
 
