@@ -50,7 +50,7 @@ def default_device() -> torch.device:
 
 
 def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; a processor without takes about ten times as long as in float32."""
+    """Whether the device has instructions for it; a processor without takes many times as long as in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     told: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # earlier versions of torch can't tell

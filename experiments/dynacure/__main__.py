@@ -136,8 +136,8 @@ def main(
             resume=resume,
             overwrite=overwrite,
         )
-        judge_of(study, *scenarios)
         read_all()
+        judge_of(study, *scenarios)
         # Built here once, so that the workers find pool and base model in the cache, and what can't be judged, of any
         # corpus, fails before the long work begins.
         ready = [_ready(study, scenario) for scenario in scenarios]
